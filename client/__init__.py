@@ -1,0 +1,1 @@
+"""The node agent: runs allocations on one machine."""

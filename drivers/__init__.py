@@ -1,0 +1,1 @@
+"""Task drivers that come with Hanse."""

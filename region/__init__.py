@@ -1,0 +1,1 @@
+"""One region's control plane: state, scheduler, deployments, HTTP API."""
