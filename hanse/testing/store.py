@@ -37,6 +37,8 @@ class MemoryStore:
         self._now: dict[str, KeyValue] = {}
         self._revision = 1
         self._compacted = 0
+        #: What was there at `_compacted`.
+        self._base: dict[str, KeyValue] = {}
         self._far_behind = far_behind
         self._history: list[Batch] = []
         self._revisions: list[int] = []
@@ -86,6 +88,8 @@ class MemoryStore:
         self.watchers += 1
         try:
             while True:
+                while self._down:
+                    await self._changed.wait()
                 if after < self._compacted or self._revision - after > self._far_behind:
                     listing = self._list(prefix, 0)
                     after = listing.revision
@@ -133,8 +137,10 @@ class MemoryStore:
     def compact(self, revision: int = 0) -> None:
         """Forget the history before `revision` (0: before now)."""
         self._compacted = revision or self._revision
-        kept = bisect_right(self._revisions, self._compacted)
-        del self._history[:kept], self._revisions[:kept]
+        gone = bisect_right(self._revisions, self._compacted)
+        for batch in self._history[:gone]:
+            _replay(batch, self._base)
+        del self._history[:gone], self._revisions[:gone]
         self._wake()
 
     def fail_next_commit(self, error: HanseError | None = None, *, applied: bool = False) -> None:
@@ -211,25 +217,26 @@ class MemoryStore:
         revision = revision or self._revision
         if revision < self._compacted or revision > self._revision:
             raise NotFound("revision", str(revision))
-        now = {k: kv for k, kv in self._now.items() if k.startswith(prefix)}
-        if revision < self._revision:
-            now = self._undo(prefix, revision)
-        return Listing(revision, [now[key] for key in sorted(now)])
+        then = self._at(revision)
+        return Listing(revision, [then[key] for key in sorted(then) if key.startswith(prefix)])
 
-    def _undo(self, prefix: str, revision: int) -> dict[str, KeyValue]:
-        """Replay: what was there at `revision`, from the events kept and what never changed."""
-        later = self._history[bisect_right(self._revisions, revision) :]
-        touched = {event.key for batch in later for event in batch.events}
-        then = {k: kv for k, kv in self._now.items() if k not in touched}
-        then |= {k: kv for k, kv in self._at_compaction.items() if k in touched}
+    def _at(self, revision: int) -> dict[str, KeyValue]:
+        """What was there at `revision`: the state at the compaction, and what happened since."""
+        if revision == self._revision:
+            return self._now
+        then = dict(self._base)
         for batch in self._history[: bisect_right(self._revisions, revision)]:
-            for event in batch.events:
-                if isinstance(event, KeyValue):
-                    then[event.key] = event
-                else:
-                    then.pop(event.key, None)
-        return {k: kv for k, kv in then.items() if k.startswith(prefix)}
+            _replay(batch, then)
+        return then
 
     def _wake(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+def _replay(batch: Batch, state: dict[str, KeyValue]) -> None:
+    for event in batch.events:
+        if isinstance(event, KeyValue):
+            state[event.key] = event
+        else:
+            state.pop(event.key, None)
