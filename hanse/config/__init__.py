@@ -1,0 +1,1 @@
+"""Configuration of a process: the only reader of files, flags and the environment."""
