@@ -179,6 +179,9 @@ class JobRegisterRequest(Wire, frozen=True, kw_only=True):
     eval_priority: int = 0
     eval: Evaluation | None = None
     deployment: Deployment | None = None
+    region: str = ""
+    namespace: str = ""
+    secret_id: str = ""
 
 
 class JobRegisterResponse(Wire, frozen=True, kw_only=True):
@@ -206,6 +209,9 @@ class JobPlanRequest(Wire, frozen=True, kw_only=True):
     job: Job | None = None
     diff: bool = False
     policy_override: bool = False
+    region: str = ""
+    namespace: str = ""
+    secret_id: str = ""
 
 
 class JobPlanResponse(Wire, frozen=True, kw_only=True):
@@ -226,6 +232,9 @@ class JobRevertRequest(Wire, frozen=True, kw_only=True):
     job_id: str = ""
     job_version: int = 0
     enforce_prior_version: int | None = None
+    region: str = ""
+    namespace: str = ""
+    secret_id: str = ""
 
 
 class JobStabilityRequest(Wire, frozen=True, kw_only=True):
@@ -234,6 +243,9 @@ class JobStabilityRequest(Wire, frozen=True, kw_only=True):
     job_id: str = ""
     job_version: int = 0
     stable: bool = False
+    region: str = ""
+    namespace: str = ""
+    secret_id: str = ""
 
 
 class EvalOptions(Wire, frozen=True, kw_only=True):
@@ -247,6 +259,9 @@ class JobEvaluateRequest(Wire, frozen=True, kw_only=True):
 
     job_id: str = ""
     eval_options: EvalOptions = EvalOptions()
+    region: str = ""
+    namespace: str = ""
+    secret_id: str = ""
 
 
 class JobScaleRequest(Wire, frozen=True, kw_only=True):
@@ -261,6 +276,9 @@ class JobScaleRequest(Wire, frozen=True, kw_only=True):
     policy_override: bool = False
     enforce_index: bool = False
     job_modify_index: int = 0
+    region: str = ""
+    namespace: str = ""
+    secret_id: str = ""
 
 
 class ScalingEvent(Wire, frozen=True, kw_only=True):

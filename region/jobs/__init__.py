@@ -1,0 +1,1 @@
+"""Jobs as values: reading bodies, admitting, comparing. Pure."""
