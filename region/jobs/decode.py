@@ -77,13 +77,9 @@ def decode_job_body(kind: type[T], body: bytes) -> tuple[T, list[str]]:
     cleaned, warnings = normalize(kind, parse_json(body))
     job = cleaned.get("Job") if isinstance(cleaned, dict) else None
     if isinstance(job, dict):
-        to_struct(Job, _without_client_keys(job))
+        to_struct(Job, job)
         cleaned = {**cleaned, "Job": _without_nulls(canonicalize(job))}
     return to_struct(kind, cleaned), warnings
-
-
-def _without_client_keys(job: Mapping[str, Raw]) -> dict[str, Raw]:
-    return {key: value for key, value in job.items() if key not in ("Reschedule", "Migrate")}
 
 
 def _without_nulls(raw: Raw) -> Raw:
