@@ -131,8 +131,9 @@ class Store(Protocol):
         """Carry out `txn` atomically. A compare that fails is a result, not an error.
 
         Raises `Unavailable` if no answer came, when the transaction may or may not have been
-        carried out; `NoLeader`, `OutOfSpace` and `TooLarge` if it surely was not. Raises
-        `ValueError` for a transaction that writes a key twice.
+        carried out; `NoLeader`, `OutOfSpace`, `TooLarge`, and `NotFound` for a put under a
+        lease that ended, if it surely was not. Raises `ValueError` for a transaction that
+        writes a key twice.
         """
         ...
 
@@ -160,7 +161,7 @@ class Store(Protocol):
 
         `after` is the last revision known already. Survives lost members, compaction and slow
         consumers, and never raises for any of them; it waits instead. Close it (`aclosing`)
-        to release it.
+        to release it. A step that is cancelled ends it: begin another from the last revision.
         """
         ...
 

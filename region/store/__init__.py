@@ -1,0 +1,1 @@
+"""etcd behind the port `hanse.store`: client, leadership, members, maintenance."""
