@@ -76,6 +76,10 @@ class AllocChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     #: Health set by an operator rather than by the client.
     healthy: bool | None = None
     reschedule: RescheduleTracker | None = None
+    #: Revision and time of the decision, once garbage collection has folded it into another
+    #: block; 0 while the block's own are meant.
+    made_index: int = 0
+    made_ns: int = 0
 
 
 class ChangeBlock(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,6 +114,8 @@ class AllocStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     network: AllocNetworkStatus | None = None
     services: tuple[ServiceInstance, ...] = ()
     modified_ns: int = 0
+    #: Revision of the report, once segments were merged; 0 while the segment's own is meant.
+    reported_index: int = 0
 
 
 class StatusSegment(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,6 +158,8 @@ class Allocation(msgspec.Struct, frozen=True, kw_only=True):
     modify_index: int = 0
     #: Revision of the last change of what is desired.
     alloc_modify_index: int = 0
+    #: Revision of the client's last report.
+    client_modify_index: int = 0
     create_ns: int = 0
     modify_ns: int = 0
 
