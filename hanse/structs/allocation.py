@@ -101,7 +101,7 @@ class ServiceInstance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     tags: tuple[str, ...] = ()
 
 
-class AllocStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class AllocStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What a client says of one allocation: always the whole of it, never a difference."""
 
     alloc_id: str
@@ -126,7 +126,7 @@ class StatusSegment(msgspec.Struct, frozen=True, kw_only=True):
     schema: int = 1
 
 
-class Allocation(msgspec.Struct, frozen=True, kw_only=True):
+class Allocation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An allocation as the servers see it: desired state and last report together."""
 
     id: str
