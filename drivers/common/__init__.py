@@ -1,0 +1,1 @@
+"""What several drivers share. `rotate` and `cgroups` need the standard library only."""
