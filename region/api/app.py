@@ -1,0 +1,193 @@
+"""From request to response: routing, query options, blocking, errors.
+
+Every request goes through `Api.handle`, the only place that knows HTTP's order of things;
+handlers see a `Call` and give an `Answer`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from random import Random
+
+import structlog
+from aiohttp import web
+from multidict import CIMultiDict
+
+from hanse.clock import Clock
+from hanse.config.model import AgentConfig
+from hanse.errors import HanseError, Invalid, TooLarge
+from region.api import errors, respond
+from region.api.agent import AgentInfo
+from region.api.cache import AnswerCache
+from region.api.endpoint import Answer, Call, Context
+from region.api.errors import HTTPFailure
+from region.api.ports import RegionPort
+from region.api.query import Query, ReadOptions, read_options, wants_pretty
+from region.api.router import Router
+from region.api.routes import endpoints, parts
+
+log = structlog.get_logger(__name__)
+
+#: How long a read waits for the store, and a write for its body, seconds.
+BARRIER_S_MAX = 10.0
+BODY_S_MAX = 60.0
+
+_NO_OPTIONS = ReadOptions()
+_ERROR_TYPE = "text/plain; charset=utf-8"
+_METHODS = {"GET": "GET", "HEAD": "GET", "PUT": "PUT", "POST": "PUT", "DELETE": "DELETE"}
+
+
+class Api:
+    """The HTTP API of one agent."""
+
+    def __init__(self, region: RegionPort, agent: AgentInfo, config: AgentConfig) -> None:
+        """Build the routes and the parts that requests share."""
+        self.context = Context(region=region, agent=agent, rng=Random(), parts={})
+        self.context.parts.update(parts(region, agent, config))
+        self._clock: Clock = region.clock
+        self._config = config
+        self._router = Router((e.method, e.path, e) for e in endpoints())
+        self._cache = AnswerCache()
+        self._regions = frozenset({region.name, "global"})
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer any request. Raises nothing but cancellation and broken connections."""
+        began = self._clock.now()
+        headers = respond.base_headers(self._config.http_api_response_headers)
+        try:
+            response = await self._answer(request, headers)
+        except HTTPFailure as failure:
+            response = self._failed(headers, failure.status, failure.text)
+        except HanseError as error:
+            response = self._failed(headers, errors.status_of(error), str(error))
+        except web.HTTPException as failure:
+            response = self._failed(headers, failure.status, failure.reason)
+        except (ConnectionError, asyncio.CancelledError):
+            raise
+        except Exception:
+            log.exception("request failed", method=request.method, path=request.path[:200])
+            response = self._failed(headers, *errors.INTERNAL)
+        self._measure(request, began)
+        return response
+
+    def _measure(self, request: web.Request, began: float) -> None:
+        took_ms = (self._clock.now() - began) * 1000
+        self.context.agent.metrics.sample(
+            "nomad.agent.http.request", took_ms, method=_METHODS.get(request.method, "other")
+        )
+
+    @staticmethod
+    def _failed(headers: CIMultiDict[str], status: int, text: str) -> web.Response:
+        headers.pop("Content-Encoding", None)
+        headers["Content-Type"] = _ERROR_TYPE
+        return web.Response(status=status, headers=headers, body=text.encode("utf-8", "replace"))
+
+    async def _answer(self, request: web.Request, headers: CIMultiDict[str]) -> web.StreamResponse:
+        url = request.rel_url
+        match = self._router.match(url.raw_path)
+        if match is None:
+            raise HTTPFailure(404, "404 page not found")
+        method = _METHODS.get(request.method)
+        if request.method == "OPTIONS" and any(e.cors for e in match.handlers.values()):
+            headers.update(respond.cors_headers())
+            return web.Response(status=204, headers=headers)
+        endpoint = match.handlers.get(method) if method is not None else None
+        if endpoint is None:
+            raise HTTPFailure(*errors.INVALID_METHOD)
+        if endpoint.cors:
+            headers.update(respond.cors_headers())
+        query = _query(url.query)
+        if query.text("region", self.context.region.name) not in self._regions:
+            raise errors.no_path_to_region()
+        call = Call(self.context, endpoint, request, query, match.arguments, _NO_OPTIONS)
+        if endpoint.kind in ("read", "list"):
+            call.read = read_options(query)
+            answer = await self._read(call)
+            self._read_headers(headers, answer)
+        else:
+            if endpoint.body is not None:
+                call.body = await self._body(request)
+            made = await endpoint.handler(call)
+            if isinstance(made, web.StreamResponse):
+                return made
+            answer = made
+            if answer.index is not None:
+                headers["X-Nomad-Index"] = str(answer.index)
+        return await respond.send(request, answer, headers, indent=wants_pretty(query))
+
+    def _read_headers(self, headers: CIMultiDict[str], answer: Answer) -> None:
+        headers["X-Nomad-Index"] = str(answer.index or 1)
+        known = self.context.region.known_leader
+        headers["X-Nomad-KnownLeader"] = "true" if known else "false"
+        headers["X-Nomad-LastContact"] = "0"
+        if answer.next_token:
+            headers["X-Nomad-NextToken"] = answer.next_token
+
+    async def _body(self, request: web.Request) -> bytes:
+        limit = self._config.limits.http_body_bytes_max
+        if request.content_length is not None and request.content_length > limit:
+            raise TooLarge("request body", size=request.content_length, size_max=limit)
+        try:
+            async with asyncio.timeout(BODY_S_MAX):
+                return await request.read()
+        except web.HTTPRequestEntityTooLarge as error:
+            raise TooLarge("request body", size=limit + 1, size_max=limit) from error
+        except TimeoutError:
+            raise HTTPFailure(408, "the request body did not arrive in time") from None
+
+    async def _read(self, call: Call) -> Answer:
+        """Wait for a state that is new enough, and changed enough, then answer from it."""
+        read = call.read
+        region = self.context.region
+        topics = call.endpoint.topics(call)
+        if not read.stale:
+            await region.barrier(self._clock.now() + BARRIER_S_MAX)
+        index = max(map(region.state.index, topics), default=0)
+        if read.after and topics and index <= read.after:
+            jitter = self.context.rng.uniform(0, read.wait_s / 16)
+            deadline = self._clock.now() + read.wait_s + jitter
+            while index <= read.after and self._clock.now() < deadline:
+                await region.state.wait_changed(topics, read.after, deadline)
+                index = max(map(region.state.index, topics), default=0)
+        if not (call.endpoint.cached and topics):
+            return await self._run(call, index)
+        key = self._cache.key(call)
+        answer = self._cache.get(key, region.state.revision)
+        if answer is None:
+            revision = region.state.revision
+            answer = await self._run(call, index)
+            self._cache.put(key, revision, answer)
+        return answer
+
+    async def _run(self, call: Call, index: int) -> Answer:
+        answer = await call.endpoint.handler(call)
+        if isinstance(answer, web.StreamResponse):
+            raise TypeError(f"{call.endpoint.path} sends its response itself")
+        return answer if answer.index is not None else replace(answer, index=max(1, index))
+
+
+def _query(values: object) -> Query:
+    return Query(_by_name(values)) if values else Query({})
+
+
+def _by_name(values: object) -> Mapping[str, Sequence[str]]:
+    found: dict[str, list[str]] = {}
+    for name, value in values.items():  # type: ignore[attr-defined]
+        if "\x00" in value or "\x00" in name:
+            raise Invalid("query", "NUL characters are not allowed")
+        found.setdefault(name, []).append(value)
+    return found
+
+
+def build_app(region: RegionPort, agent: AgentInfo, *, config: AgentConfig) -> web.Application:
+    """The HTTP API as an application of aiohttp's server."""
+    api = Api(region, agent, config)
+    app = web.Application(client_max_size=config.limits.http_body_bytes_max)
+    app[API] = api
+    app.router.add_route("*", "/{path:.*}", api.handle)
+    return app
+
+
+API: web.AppKey[Api] = web.AppKey("api", Api)

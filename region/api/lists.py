@@ -1,0 +1,151 @@
+"""Lists: order, prefix, filter, pages; without holding up the event loop.
+
+A long list is made in slices of a few milliseconds, between which others run. The state may move
+on meanwhile; the index that goes with the list is the one from before, so whoever waits for a
+later one sees what the list may have missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from hanse.errors import Invalid
+from region.api import bexpr
+from region.api.endpoint import Answer, Call, encode
+from region.api.query import ListOptions, list_options, whole_number
+
+T = TypeVar("T")
+Key = tuple[Any, ...]
+
+#: How long a list holds the event loop before it lets others run, seconds.
+SLICE_S = 0.004
+#: Objects between two looks at the clock.
+STRIDE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[T]):
+    """How one kind of object is listed."""
+
+    #: What the list is ordered by, and a page's token stands for.
+    key: Callable[[T], Key]
+    token: Callable[[T], str]
+    read_token: Callable[[str], Key]
+    #: The encoded entry of the list.
+    view: Callable[[T], bytes]
+    #: The whole object that a filter is applied to.
+    full: Callable[[T], object]
+    #: What `prefix` is compared with.
+    name: Callable[[T], str]
+
+
+class Pacer:
+    """Lets others run now and then."""
+
+    __slots__ = ("_call", "_clock", "_since", "_steps")
+
+    def __init__(self, call: Call) -> None:
+        """Begin a slice."""
+        self._call = call
+        self._clock = call.region.clock
+        self._since = self._clock.now()
+        self._steps = 0
+
+    def due(self) -> bool:
+        """Whether the slice is used up; cheap enough to ask for every object."""
+        self._steps += 1
+        if self._steps % STRIDE:
+            return False
+        return self._clock.now() - self._since > SLICE_S
+
+    async def pause(self) -> None:
+        """Let others run and begin another slice."""
+        await self._call.pause()
+        self._since = self._clock.now()
+
+
+async def answer_list(
+    call: Call,
+    items: Iterable[T],
+    listing: Listing[T],
+    *,
+    ordered: bool = True,
+    positioned: bool = False,
+    options: ListOptions | None = None,
+) -> Answer:
+    """Make the answer of a list out of all its objects.
+
+    `ordered`: the objects come in the list's order. `positioned`: they also begin at the page's
+    token, and are reversed already where that is wanted. Raises Invalid for a bad filter or
+    token.
+    """
+    options = options or list_options(call.query)
+    start = None
+    if not positioned:
+        start = listing.read_token(options.next_token) if options.next_token else None
+        if not ordered:
+            items = sorted(items, key=listing.key)
+        if options.reverse:
+            items = reversed(list(items))
+    wanted = bexpr.compiled(options.filter) if options.filter else None
+    prefix, reverse, limit = options.prefix, options.reverse, options.per_page
+    pacer = Pacer(call)
+    pieces: list[bytes] = []
+    next_token = ""
+    for item in items:
+        if pacer.due():
+            await pacer.pause()
+        if start is not None:
+            key = listing.key(item)
+            if key > start if reverse else key < start:
+                continue
+        if prefix and not listing.name(item).startswith(prefix):
+            continue
+        if wanted is not None and not wanted(listing.full(item)):
+            continue
+        if limit and len(pieces) == limit:
+            next_token = listing.token(item)
+            break
+        pieces.append(listing.view(item))
+    return Answer(body=bracketed(pieces), next_token=next_token)
+
+
+def bracketed(pieces: list[bytes]) -> bytes | list[bytes]:
+    """A JSON list of encoded values: whole when small, in pieces when large."""
+    if len(pieces) <= 256:
+        return b"[" + b",".join(pieces) + b"]"
+    groups = [b",".join(pieces[i : i + 256]) for i in range(0, len(pieces), 256)]
+    groups[0] = b"[" + groups[0]
+    for i in range(1, len(groups)):
+        groups[i] = b"," + groups[i]
+    groups[-1] += b"]"
+    return groups
+
+
+def encoded(view: Callable[[T], object]) -> Callable[[T], bytes]:
+    """The encoding of what `view` gives."""
+    return lambda item: encode(view(item))
+
+
+def read_name_token(text: str) -> Key:
+    """A token `<namespace>.<id>`. Raises Invalid."""
+    namespace, dot, name = text.partition(".")
+    if not dot:
+        raise Invalid("next_token", "not a token that this list gave")
+    return (namespace, name)
+
+
+def read_index_token(text: str) -> Key:
+    """A token `<create index>.<id>`. Raises Invalid."""
+    index, dot, name = text.partition(".")
+    number = whole_number(index)
+    if not dot or number is None:
+        raise Invalid("next_token", "not a token that this list gave")
+    return (number, name)
+
+
+def read_id_token(text: str) -> Key:
+    """A token that is an ID."""
+    return (text,)

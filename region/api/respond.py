@@ -1,0 +1,120 @@
+"""Answers to HTTP responses: headers, indentation, compression, backpressure."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+
+import msgspec
+from aiohttp import web
+from multidict import CIMultiDict
+
+from region.api.endpoint import Answer, off_loop
+
+#: Larger bodies are compressed outside the event loop.
+INLINE_BYTES_MAX = 16 * 1024
+#: Larger bodies are written piece by piece, as fast as the client reads.
+WHOLE_BYTES_MAX = 512 * 1024
+GZIP_BYTES_MIN = 1024
+PIECE_BYTES = 256 * 1024
+
+_GZIP = 16 + zlib.MAX_WBITS
+
+
+def base_headers(extra: Mapping[str, str]) -> CIMultiDict[str]:
+    """Headers that every response has; `extra` comes from the agent's configuration."""
+    headers: CIMultiDict[str] = CIMultiDict(extra)
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers["Vary"] = "Accept-Encoding"
+    return headers
+
+
+def cors_headers() -> dict[str, str]:
+    """Headers that let a page of another origin read the response."""
+    return {
+        "Access-Control-Allow-Origin": "*",
+        "Access-Control-Allow-Methods": "HEAD, GET",
+        "Access-Control-Allow-Headers": "*",
+        "Access-Control-Expose-Headers": "*",
+    }
+
+
+def accepts_gzip(header: str) -> bool:
+    """Whether an Accept-Encoding header allows gzip."""
+    for part in header.lower().split(","):
+        name, _, parameters = part.partition(";")
+        if name.strip() in ("gzip", "*"):
+            quality = parameters.strip().removeprefix("q=")
+            return quality.strip("0.") != "" if parameters.strip() else True
+    return False
+
+
+def pretty(body: bytes) -> bytes:
+    """The same JSON, indented by four spaces, with a newline at the end."""
+    return msgspec.json.format(body, indent=4) + b"\n" if body else body
+
+
+def gzipped(pieces: list[bytes]) -> bytes:
+    """One gzip stream of all pieces."""
+    squeeze = zlib.compressobj(1, zlib.DEFLATED, _GZIP)
+    out = [squeeze.compress(piece) for piece in pieces]
+    out.append(squeeze.flush())
+    return b"".join(out)
+
+
+async def send(
+    request: web.Request, answer: Answer, headers: CIMultiDict[str], *, indent: bool
+) -> web.StreamResponse:
+    """Make the response of an answer; a large one is sent before this returns."""
+    pieces = answer.body if isinstance(answer.body, list) else [answer.body]
+    size = sum(map(len, pieces))
+    headers.update(answer.headers)
+    if size == 0:
+        return web.Response(status=answer.status, headers=headers)
+    headers["Content-Type"] = answer.content_type
+    if indent and answer.content_type == "application/json":
+        whole = b"".join(pieces)
+        small = size <= INLINE_BYTES_MAX
+        pieces = [pretty(whole) if small else await off_loop(pretty, whole)]
+        size = len(pieces[0])
+    if size >= GZIP_BYTES_MIN and accepts_gzip(request.headers.get("Accept-Encoding", "")):
+        small = size <= INLINE_BYTES_MAX
+        pieces = [gzipped(pieces) if small else await off_loop(gzipped, pieces)]
+        size = len(pieces[0])
+        headers["Content-Encoding"] = "gzip"
+    if size <= WHOLE_BYTES_MAX or request.method == "HEAD":
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return web.Response(status=answer.status, body=body, headers=headers)
+    return await _send_pieces(request, answer.status, pieces, size, headers)
+
+
+async def _send_pieces(
+    request: web.Request,
+    status: int,
+    pieces: list[bytes],
+    size: int,
+    headers: CIMultiDict[str],
+) -> web.StreamResponse:
+    response = web.StreamResponse(status=status, headers=headers)
+    response.content_length = size
+    await response.prepare(request)
+    waiting: list[bytes] = []
+    waiting_bytes = 0
+    for piece in pieces:
+        if len(piece) > PIECE_BYTES:
+            if waiting:
+                await response.write(b"".join(waiting))
+                waiting, waiting_bytes = [], 0
+            view = memoryview(piece)
+            for start in range(0, len(piece), PIECE_BYTES):
+                await response.write(view[start : start + PIECE_BYTES])
+            continue
+        waiting.append(piece)
+        waiting_bytes += len(piece)
+        if waiting_bytes >= PIECE_BYTES:
+            await response.write(b"".join(waiting))
+            waiting, waiting_bytes = [], 0
+    if waiting:
+        await response.write(b"".join(waiting))
+    await response.write_eof()
+    return response
