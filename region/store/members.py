@@ -17,6 +17,7 @@ import grpc.aio
 
 from region.store.wire import stubs
 
+_CLOSE_S = 1.0
 RECEIVE_BYTES_MAX = 64 * 1024 * 1024
 
 
@@ -118,11 +119,14 @@ class Member:
         return found
 
     async def close(self) -> None:
-        """Close the channel; a later call opens another."""
+        """Close the channel; a later call opens another.
+
+        Calls under way have a moment to end: at a clean stop a leader may be resigning.
+        """
         channel, self._channel = self._channel, None
         self._stubs.clear()
         if channel is not None:
-            await channel.close()
+            await channel.close(grace=_CLOSE_S)
 
 
 @dataclass
