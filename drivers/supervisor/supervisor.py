@@ -58,10 +58,11 @@ def supervise(fd: int) -> None:
     null = os.open("/dev/null", os.O_RDWR)
     for number in range(3):
         os.dup2(null, number)
-    asker = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fd)
-    spec = _read_spec(asker)
-    if spec is None:
+    asker = _Peer(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fd))
+    messages = _read_first(asker)
+    if not messages:
         return
+    spec, *rest = messages
     folder = str(spec["dir"])
     os.makedirs(folder, 0o700, exist_ok=True)
     os.chdir(folder)
@@ -70,20 +71,20 @@ def supervise(fd: int) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        asker.sendall(encode(_await_state()))
+        asker.sock.sendall(encode(_await_state()))
         return
     if os.path.exists("state.json"):
-        asker.sendall(encode(_await_state()))
+        asker.sock.sendall(encode(_await_state()))
         return
-    Supervisor(spec, asker, null).run()
+    Supervisor(spec, asker, null).run(rest)
 
 
-def _read_spec(asker: socket.socket) -> Message | None:
-    frames = Frames()
-    while data := asker.recv(1 << 16):
-        for message in frames.feed(data):
-            return message
-    return None
+def _read_first(asker: _Peer) -> list[Message]:
+    """What is to be started, and whatever else came with it; nothing if the asker has gone."""
+    while data := asker.sock.recv(1 << 16):
+        if messages := asker.frames.feed(data):
+            return messages
+    return []
 
 
 def _await_state() -> Message:
@@ -126,7 +127,7 @@ class _Peer:
 class Supervisor:
     """One task. `run` is the only way in."""
 
-    def __init__(self, spec: Message, asker: socket.socket, null: int) -> None:
+    def __init__(self, spec: Message, asker: _Peer, null: int) -> None:
         self._process = cast("Process", spec["process"])
         self._logs = cast("dict[str, object] | None", spec["logs"])
         #: The group that is the task's own, to be killed and removed with it; may be empty.
@@ -147,8 +148,8 @@ class Supervisor:
         self._abandoned = False
         self._asker = asker
 
-    def run(self) -> None:
-        """Start the task and stay until it is over."""
+    def run(self, messages: list[Message]) -> None:
+        """Start the task, obey what the asker has said already, and stay until it is over."""
         try:
             state = self._start()
         except (OSError, NotStarted) as error:
@@ -157,10 +158,13 @@ class Supervisor:
             for name in ("ctl.sock", "lock"):
                 with contextlib.suppress(OSError):
                     os.unlink(name)
-            self._asker.sendall(encode({"error": str(error)}))
+            self._asker.sock.sendall(encode({"error": str(error)}))
             return
-        self._add_peer(self._asker).waits = True
-        self._peers[self._asker.fileno()].send(state)
+        self._add_peer(self._asker)
+        self._asker.waits = True
+        self._asker.send(state)
+        for message in messages:
+            self._obey(self._asker, message)
         try:
             while not self._over():
                 self._step()
@@ -337,13 +341,12 @@ class Supervisor:
 
     def _accept(self, listener: socket.socket) -> None:
         with contextlib.suppress(OSError):
-            self._add_peer(listener.accept()[0])
+            self._add_peer(_Peer(listener.accept()[0]))
 
-    def _add_peer(self, sock: socket.socket) -> _Peer:
-        sock.setblocking(False)
-        peer = self._peers[sock.fileno()] = _Peer(sock)
-        self._watch(sock.fileno(), lambda: self._hear(peer))
-        return peer
+    def _add_peer(self, peer: _Peer) -> None:
+        peer.sock.setblocking(False)
+        self._peers[peer.sock.fileno()] = peer
+        self._watch(peer.sock.fileno(), lambda: self._hear(peer))
 
     def _hear(self, peer: _Peer) -> None:
         try:
