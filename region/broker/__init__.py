@@ -1,0 +1,1 @@
+"""From pending evaluations to committed plans: the leader's work."""

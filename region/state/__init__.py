@@ -1,0 +1,1 @@
+"""The region's state in memory, fed by one watch of the store."""
