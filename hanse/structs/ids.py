@@ -18,6 +18,19 @@ class IdStream:
         """One more identifier."""
         return uuid_text(self._random.getrandbits(128))
 
+    def take(self, count: int) -> list[str]:
+        """`count` more identifiers, faster than one by one (and others than one by one)."""
+        digits = self._random.randbytes(16 * count).hex()
+        return [_marked(digits[at : at + 32]) for at in range(0, 32 * count, 32)]
+
+
+#: The digit that says "variant 1" (RFC 9562 section 4.1), by the random digit in its place.
+_VARIANT = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abcdef"}
+
+
+def _marked(d: str) -> str:
+    return f"{d[:8]}-{d[8:12]}-4{d[13:16]}-{_VARIANT[d[16]]}{d[17:20]}-{d[20:]}"
+
 
 def uuid_text(bits: int) -> str:
     """A version 4 UUID out of 128 random bits."""

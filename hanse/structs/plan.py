@@ -38,6 +38,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     changes: tuple[AllocChange, ...] = ()
     #: A deployment to create or to update; None leaves it alone.
     deployment: Deployment | None = None
+    #: Older deployments whose status this plan changes (cancelled ones).
+    ended_deployments: tuple[Deployment, ...] = ()
     #: Blocked, follow-up and rolling evaluations to create.
     evaluations: tuple[Evaluation, ...] = ()
     #: Metrics of the groups' placements, and of those that failed.
