@@ -1,0 +1,1 @@
+"""What runs where: pure functions from a snapshot to a plan."""

@@ -1,0 +1,261 @@
+"""Gives the wanted instances of a group their nodes, or the reasons why they have none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from msgspec.structs import replace
+
+from hanse.structs.evaluation import AllocMetric
+from hanse.structs.ids import IdStream
+from hanse.structs.job import Job, TaskGroup
+from hanse.structs.plan import Placement
+from region.scheduler import rank
+from region.scheduler.affinity import affinity_of
+from region.scheduler.board import Board, dynamic_count
+from region.scheduler.feasible import Feasible, classes_of
+from region.scheduler.fleet import Mask
+from region.scheduler.ledger import Ledger
+from region.scheduler.peers import Peers
+from region.scheduler.reconcile import Decision, Want
+from region.scheduler.resources import Ask, Usage, ask_of, usage_of
+from region.scheduler.snapshot import Snapshot
+
+STATIC_TAKEN = "network: reserved port collision {label}={port}"
+DYNAMIC_TAKEN = "network: dynamic port selection failed"
+
+
+@dataclass(slots=True)
+class Pass:
+    """What the groups of one job share while they are placed, one after the other."""
+
+    snapshot: Snapshot
+    job: Job
+    board: Board
+    ids: IdStream
+    ledger: Ledger
+    peers: Peers
+    placements: list[Placement] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How the placing of one group ended."""
+
+    metric: AllocMetric
+    placed: int = 0
+    failed: int = 0
+
+
+def place(
+    pass_: Pass, decision: Decision, group: TaskGroup, found: Feasible, deployment_id: str
+) -> Outcome:
+    """Place all wants of the group; placements and links to predecessors go to the pass."""
+    placing = _Placing(pass_, group, found, deployment_id)
+    plain = [want for want in decision.wants if not want.avoid]
+    for want in decision.wants:
+        if want.avoid:
+            placing.several([want])
+    if plain:
+        placing.several(plain)
+    return placing.outcome()
+
+
+class _Placing:
+    """The placing of one group."""
+
+    def __init__(self, pass_: Pass, group: TaskGroup, found: Feasible, deployment_id: str) -> None:
+        self._pass, self._group, self._found = pass_, group, found
+        self._deployment_id = deployment_id
+        self._ask = ask_of(group)
+        self._affinity = affinity_of(pass_.board.view, pass_.job, group)
+        self._metric: AllocMetric | None = None
+        self._placed = self._failed = 0
+
+    def outcome(self) -> Outcome:
+        """What came of it; the reasons are those of the moment the last one failed."""
+        metric = self._metric or self._found.metric
+        if self._failed:
+            metric = replace(self._exhausted(metric), coalesced_failures=self._failed - 1)
+        return Outcome(metric, self._placed, self._failed)
+
+    def several(self, wants: Sequence[Want]) -> None:
+        """Place these, in one go if there is room for all."""
+        replacing = [want for want in wants if want.stop_if_placed and want.previous]
+        freed = [want for want in replacing if self._leave(want)]
+        rows = self._choose(wants, len(wants))
+        if len(rows) < len(wants) and freed:
+            # Not all fit, so some predecessors stay: their room was not free after all.
+            for want in freed:
+                self._return(want)
+            for want in wants:
+                self._one(want)
+            return
+        self._commit(wants[: len(rows)], rows)
+        self._failed += len(wants) - len(rows)
+
+    def _one(self, want: Want) -> None:
+        freed = bool(want.stop_if_placed) and self._leave(want)
+        rows = self._choose([want], 1)
+        if rows:
+            self._commit([want], rows)
+            return
+        if freed:
+            self._return(want)
+        self._failed += 1
+
+    def _usage(self, want: Want) -> tuple[int, Usage] | None:
+        """The row and usage that the predecessor gives back when it goes."""
+        previous, snapshot = want.previous, self._pass.snapshot
+        if previous is None or previous.terminal:
+            return None
+        row = snapshot.fleet.row(previous.node_id)
+        if row is None:
+            return None
+        return row, usage_of(previous, version_of(snapshot, previous.job_version))
+
+    def _leave(self, want: Want) -> bool:
+        given = self._usage(want)
+        if given is None or want.previous is None:
+            return False
+        self._pass.board.release(*given)
+        self._pass.peers.leave(self._group.name, given[0])
+        return True
+
+    def _return(self, want: Want) -> None:
+        given = self._usage(want)
+        if given is not None:
+            self._pass.board.take(*given)
+            self._pass.peers.join(self._group.name, given[0])
+
+    def _choose(self, wants: Sequence[Want], wanted: int) -> list[int]:
+        board, peers = self._pass.board, self._pass.peers
+        avoid = {row for w in wants for n in w.avoid if (row := board.view.row(n)) is not None}
+        rows, once = self._candidates()
+        wish = rank.Wish(
+            ask=self._ask,
+            desired=self._group.count,
+            collisions=peers.of_group(self._group.name),
+            penalties=frozenset(avoid),
+            affinity=self._affinity,
+            algorithm=self._pass.snapshot.config.scheduler_algorithm or rank.BINPACK,
+            per_node_max=1 if once else 1 << 30,
+        )
+        choice = rank.choose(board, wish, rank.fitting(board, self._ask, rows), wanted)
+        if self._metric is None:
+            left = int(np.count_nonzero(rank.fitting(board, self._ask, rows)))
+            metric = self._exhausted(self._found.metric) if left < self._found.count else None
+            self._metric = replace(metric or self._found.metric, score_meta_data=choice.scores)
+        return choice.rows
+
+    def _candidates(self) -> tuple[Mask, bool]:
+        """Feasible rows that collide with nothing, and whether one instance a node is the limit."""
+        rows, once = self._found.open, False
+        for _, open_rows in self._pass.board.static_open(self._ask):
+            rows, once = rows & open_rows, True
+        scope = distinct_scope(self._pass.job, self._group)
+        if scope is not None:
+            rows, once = rows & ~self._pass.peers.occupied(scope), True
+        return rows, once
+
+    def _commit(self, wants: Sequence[Want], rows: list[int]) -> None:
+        if not rows:
+            return
+        placements, used = self._pass.placements, list[int]()
+        name, deployment_id = self._group.name, self._deployment_id
+        board, ask = self._pass.board, self._ask
+        for want, row, new_id in zip(wants, rows, self._pass.ids.take(len(rows)), strict=True):
+            ports = board.assign(row, ask)
+            if ports is None:
+                self._failed += 1
+                continue
+            used.append(row)
+            previous = want.previous
+            placements.append(
+                Placement(
+                    id=new_id,
+                    group=name,
+                    index=want.index,
+                    node_id=board.view.node_id(row),
+                    ports=ports,
+                    previous_id=previous.id if previous is not None else "",
+                    reschedule=want.tracker,
+                    deployment_id=deployment_id,
+                )
+            )
+            if previous is not None:
+                self._link(want, previous.id, new_id)
+        board.charge(used, ask)
+        self._pass.peers.join_all(name, used)
+        self._placed += len(used)
+
+    def _link(self, want: Want, previous_id: str, new_id: str) -> None:
+        ledger = self._pass.ledger
+        ledger.note(previous_id, next_id=new_id)
+        if want.stop_if_placed:
+            ledger.note(previous_id, desired_status="stop", desired_description=want.stop_if_placed)
+
+    def _exhausted(self, metric: AllocMetric) -> AllocMetric:
+        """The metric with the nodes that would do but have no room, by what they lack."""
+        board, ask = self._pass.board, self._ask
+        left: Mask = self._found.open.copy()
+        reasons: dict[str, int] = {}
+        filtered = dict(metric.constraint_filtered)
+        scope = distinct_scope(self._pass.job, self._group)
+        if scope is not None:
+            occupied = left & self._pass.peers.occupied(scope)
+            if count := int(np.count_nonzero(occupied)):
+                filtered["distinct_hosts"] = count
+            left &= ~occupied
+        unshared = left.copy()
+        lacking = np.zeros(board.view.size, np.bool_)
+        for reason, enough in self._dimensions(ask):
+            short = left & ~enough
+            if count := int(np.count_nonzero(short)):
+                reasons[reason] = reasons.get(reason, 0) + count
+                lacking |= short
+                left &= enough
+        return replace(
+            metric,
+            nodes_filtered=metric.nodes_evaluated - int(np.count_nonzero(unshared)),
+            constraint_filtered=filtered,
+            nodes_exhausted=int(np.count_nonzero(lacking)),
+            dimension_exhausted=reasons,
+            class_exhausted=classes_of(board.view, lacking),
+        )
+
+    def _dimensions(self, ask: Ask) -> list[tuple[str, Mask]]:
+        board = self._pass.board
+        tests: list[tuple[str, Mask]] = [
+            (STATIC_TAKEN.format(label=port.label, port=port.value), open_rows)
+            for port, open_rows in board.static_open(ask)
+        ]
+        if needed := dynamic_count(ask):
+            tests.append((DYNAMIC_TAKEN, board.ports >= needed))
+        tests += [
+            ("cpu", board.cpu >= ask.cpu_mhz),
+            ("memory", board.memory >= ask.memory_mb),
+            ("disk", board.disk >= ask.disk_mb),
+        ]
+        return tests
+
+
+def distinct_scope(job: Job, group: TaskGroup) -> str | None:
+    """Whose instances may not share a node: "" for all of the job, a group's name, or nobody's."""
+    if any(_is_on(c.operand, c.r_target) for c in job.constraints):
+        return ""
+    if any(_is_on(c.operand, c.r_target) for c in group.constraints):
+        return group.name
+    return None
+
+
+def _is_on(operand: str, value: str) -> bool:
+    return operand == "distinct_hosts" and value.lower() not in ("false", "0", "f")
+
+
+def version_of(snapshot: Snapshot, version: int) -> Job | None:
+    """The job's version of that number, as far as the snapshot has it."""
+    job = snapshot.job
+    return job if job is not None and job.version == version else snapshot.versions.get(version)
