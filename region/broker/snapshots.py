@@ -30,7 +30,7 @@ def snapshot_of(
         revision=state.revision,
         evaluation=evaluation,
         job=job or stored,
-        versions=versions_of(state, stored, allocations),
+        versions=versions_of(state, job or stored, allocations),
         allocations=allocations,
         deployment=deployments[0] if deployments else None,
         fleet=fleet,
