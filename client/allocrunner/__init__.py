@@ -1,0 +1,1 @@
+"""Running one allocation: the machine that decides and the runner that acts."""

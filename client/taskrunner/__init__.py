@@ -1,0 +1,1 @@
+"""Running one task: the machine that decides and the runner that acts."""
