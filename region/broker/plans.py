@@ -64,7 +64,14 @@ def nothing_new(plan: Plan, ticket: Ticket) -> Evaluation | None:
         return None
     blocked = [e for e in plan.evaluations if e.status == "blocked"]
     others = [e for e in plan.evaluations if e.status != "blocked"]
-    if plan.placements or plan.changes or plan.deployment or others or not blocked:
+    if (
+        plan.placements
+        or plan.changes
+        or plan.deployment
+        or plan.ended_deployments
+        or others
+        or not blocked
+    ):
         return None
     return replace(
         ticket.evaluation,
@@ -117,6 +124,8 @@ def _first_writes(plan: Plan, keys: Keys, ids: IdStream, now_ns: int) -> Iterato
             deployment = replace(deployment, create_time=now_ns)
         deployment = replace(deployment, modify_time=now_ns)
         yield Put(keys.deployment(deployment.id), encode(deployment))
+    for ended in plan.ended_deployments:
+        yield Put(keys.deployment(ended.id), encode(replace(ended, modify_time=now_ns)))
     for changes in _chunks(plan.changes, BLOCK_ALLOCATIONS_MAX):
         decided = ChangeBlock(id=ids.next(), made_ns=now_ns, changes=tuple(changes))
         yield Put(keys.changes(decided.id), encode(decided))

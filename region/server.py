@@ -1,0 +1,187 @@
+"""One region's control plane on one server: the façade that the HTTP API and tests call.
+
+Every server holds the whole state and takes commands; one of them also leads, which means that
+it schedules, watches deployments and nodes, and collects garbage (`_lead`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import Executor
+from random import Random
+
+import structlog
+
+from hanse.clock import Clock
+from hanse.config.model import AgentConfig
+from hanse.service import Service
+from hanse.store import Store
+from hanse.structs.api import (
+    JobDeregisterResponse,
+    JobRegisterResponse,
+    JobSubmission,
+)
+from hanse.structs.job import Job
+from region.broker.broker import Broker
+from region.commands import jobs
+from region.jobs.admission import Rules
+from region.jobs.validate import DriverCheck, Limits
+from region.state.state import Feed, State
+from region.store.leadership import Candidacy, Term
+from region.writer import Fenced, Leading, Writer
+
+log = structlog.get_logger(__name__)
+
+
+class Region:
+    """See the module. Its `services` must run for anything to be answered."""
+
+    def __init__(
+        self,
+        store: Store,
+        config: AgentConfig,
+        clock: Clock,
+        *,
+        rng: Random | None = None,
+        executor: Executor | None = None,
+        check_driver: DriverCheck | None = None,
+    ) -> None:
+        """`executor` takes large scheduling passes off the event loop."""
+        self.name = config.region
+        self.datacenter = config.datacenter
+        self.config = config
+        self.clock = clock
+        self.state = State(config.region, clock)
+        self._store = store
+        self._rng = rng or Random()
+        self._executor = executor
+        self._writer = Writer(self.state, store, clock, self._rng)
+        self._feed = Feed(store, self.state, clock)
+        self.broker: Broker | None = None
+        server = config.server
+        self._rules = Rules(
+            region=config.region,
+            limits=Limits(
+                count_max=server.job_max_count,
+                priority_max=server.job_max_priority,
+                priority_default=server.job_default_priority,
+            ),
+            check_driver=check_driver,
+        )
+        self._history = jobs.History(server.job_tracked_versions, server.job_max_source_bytes)
+        self._candidacy = Candidacy(
+            store,
+            clock,
+            server=config.name or "server",
+            address="",
+            lead=self._lead,
+            key=self.state.keys.leader,
+        )
+
+    def services(self) -> list[Service]:
+        """What must run, in the order in which it is started."""
+        return [self._feed, self.state.waiters, self._candidacy]
+
+    @property
+    def ready(self) -> asyncio.Event:
+        """Set once the state has been loaded."""
+        return self._feed.ready
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether this server leads."""
+        return self._candidacy.term is not None
+
+    @property
+    def known_leader(self) -> bool:
+        """Whether some server leads."""
+        return self._candidacy.leader is not None
+
+    @property
+    def leader_address(self) -> str:
+        """Where the leader's RPC is reached; empty when there is none."""
+        return self._candidacy.leader.address if self._candidacy.leader is not None else ""
+
+    async def barrier(self, deadline: float) -> None:
+        """Wait until the state is as new as the store is now. Raises NoLeader, Unavailable."""
+        await self._writer.barrier(deadline)
+
+    # Leading.
+
+    async def _lead(self, term: Term) -> None:
+        """Do the leader's work until cancelled; return when another server leads."""
+        await self._feed.ready.wait()
+        await self.state.wait_applied(await self._store.revision())
+        leading = Leading(self.state, self._store, self.clock, self._rng, term.fence, self.name)
+        try:
+            async with asyncio.TaskGroup() as group:
+                self.broker = Broker(leading, executor=self._executor)
+                group.create_task(self.broker.run(), name="broker")
+        except* Fenced:
+            log.warning("stepping down: another server leads")
+        finally:
+            self.broker = None
+
+    # Jobs.
+
+    async def register_job(
+        self,
+        job: Job,
+        *,
+        enforce_index: bool = False,
+        job_modify_index: int = 0,
+        submission: JobSubmission | None = None,
+        eval_priority: int = 0,
+        preserve_counts: bool = False,
+        preserve_resources: bool = False,
+    ) -> JobRegisterResponse:
+        """Store a job and evaluate it. Raises Invalid, Unsupported, Denied."""
+        asked = jobs.Registration(
+            enforce_index,
+            job_modify_index,
+            submission,
+            eval_priority,
+            preserve_counts,
+            preserve_resources,
+        )
+        return await jobs.register(self._writer, job, asked, self._rules, self._history)
+
+    async def deregister_job(
+        self,
+        namespace: str,
+        job_id: str,
+        *,
+        purge: bool,
+        eval_priority: int = 0,
+        no_shutdown_delay: bool = False,
+    ) -> JobDeregisterResponse:
+        """Stop a job, and with `purge` forget it. Raises NotFound."""
+        return await jobs.deregister(
+            self._writer,
+            namespace,
+            job_id,
+            purge=purge,
+            eval_priority=eval_priority,
+            no_shutdown_delay=no_shutdown_delay,
+        )
+
+    async def evaluate_job(
+        self, namespace: str, job_id: str, *, force_reschedule: bool = False
+    ) -> JobRegisterResponse:
+        """Look at a job again. Raises NotFound, Invalid."""
+        return await jobs.evaluate(
+            self._writer, namespace, job_id, force_reschedule=force_reschedule
+        )
+
+    async def revert_job(
+        self, namespace: str, job_id: str, version: int, *, enforce_prior: int | None = None
+    ) -> JobRegisterResponse:
+        """Register an older version anew. Raises NotFound, Invalid."""
+        return await jobs.revert(
+            self._writer,
+            namespace,
+            job_id,
+            version,
+            enforce_prior=enforce_prior,
+            history=self._history,
+        )
