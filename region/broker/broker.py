@@ -263,7 +263,7 @@ class Broker:
             self.queue.still_blocked(ticket, blocks_on)
             self.queue.done(ticket.key)
             return
-        for evaluation in plan.evaluations:
+        for evaluation in (plan.evaluation, *plan.evaluations):
             if evaluation.status == "blocked":
                 self.queue.will_block(evaluation.id, ticket)
         rest_ns = 0

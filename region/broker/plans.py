@@ -62,7 +62,7 @@ def nothing_new(plan: Plan, ticket: Ticket) -> Evaluation | None:
     """The evaluation as it blocks on, if a pass over a blocked one changed nothing at all."""
     if ticket.evaluation.status != "blocked" or ticket.blocked:
         return None
-    blocked = [e for e in plan.evaluations if e.status == "blocked"]
+    blocked = [e for e in (plan.evaluation, *plan.evaluations) if e.status == "blocked"]
     others = [e for e in plan.evaluations if e.status != "blocked"]
     if (
         plan.placements
