@@ -200,6 +200,19 @@ class ExecRequest(msgspec.Struct, frozen=True, kw_only=True):
     tty: bool = False
 
 
+class MonitorRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """`Monitor`: chunks are lines of the agent's log, each with its line end."""
+
+    level: str = "info"
+    json: bool = False
+
+
+class MetaRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """`NodeMeta`: changes to the node's meta; None removes a key, no change only reads."""
+
+    changes: dict[str, str | None] = {}
+
+
 #: Methods a server may call on a node. Chunks of the single-answer ones are one JSON document
 #: (the API's own shape); of ReadFile raw bytes; of Logs and StreamFile `FileFrame`s.
 METHODS = (
