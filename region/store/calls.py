@@ -9,9 +9,9 @@ import grpc.aio
 import structlog
 
 from hanse.clock import Clock
-from hanse.errors import Unavailable
+from hanse.errors import HanseError, NoLeader, Unavailable
 from region.store.members import Member, Members, Options
-from region.store.wire import METADATA, read_failure
+from region.store.wire import EOF, METADATA, read_failure
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +44,7 @@ class Caller:
         timeout_s = (deadline_s or self.deadline_s) + size / 1_000_000
         began = self._clock.now()
         failures = 0
+        verdict: HanseError | None = None
         while True:
             sent = self._clock.now()
             member = self.members.best(sent)
@@ -58,9 +59,13 @@ class Caller:
                     raise failure.error from error
                 self.members.failed(member, now)
                 failures += 1
-                may_repeat = repeatable or failure.nothing_done
-                if not may_repeat or self._gives_up(failures, now):
+                if not (repeatable or failure.nothing_done):
                     raise failure.error from error
+                # One that says it has no leader knows more than one that says nothing.
+                if not isinstance(verdict, NoLeader):
+                    verdict = failure.error
+                if self._gives_up(failures, now):
+                    raise verdict from error
                 log.debug("etcd call failed", member=member.address, reason=error.details())
             else:
                 self.members.answered(member)
@@ -90,6 +95,6 @@ async def read_one(call: Any, request: Any, peer: str, waited_s: float) -> Any:
         answer = await call.read()
     finally:
         call.cancel()
-    if answer is grpc.aio.EOF:
+    if answer is EOF:
         raise Unavailable(f"etcd member {peer}", waited_s)
     return answer

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -271,7 +271,7 @@ async def opened(
     credentials: grpc.ChannelCredentials | None = None,
     options: Options | None = None,
     limits: Limits | None = None,
-) -> AsyncIterator[EtcdStore]:
+) -> AsyncGenerator[EtcdStore, None]:
     """Run an `EtcdStore` for the length of a `with` block.
 
     An error of the block leaves as it is, not in an exception group.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -211,7 +211,7 @@ async def maintenance(
     *,
     clock: Clock,
     credentials: grpc.ChannelCredentials | None = None,
-) -> AsyncIterator[Maintenance]:
+) -> AsyncGenerator[Maintenance, None]:
     """Open `Maintenance` of the member at `endpoint`, "host:port"."""
     options = Options(patience_s=0.0, call_deadline_s=5.0)
     members = connect_all([endpoint], credentials, options)

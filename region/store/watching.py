@@ -12,7 +12,7 @@ a snapshot and is behind what we know.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +25,7 @@ from hanse.clock import Clock
 from hanse.errors import HanseError
 from hanse.store import Batch, Listing, Relisted
 from region.store.members import Member, Members, Options
-from region.store.wire import METADATA, batches, pb, range_of, stubs
+from region.store.wire import EOF, METADATA, batches, pb, range_of, stubs
 
 log = structlog.get_logger(__name__)
 
@@ -138,7 +138,7 @@ class _Stream:
             response = await self._call.read()
         except grpc.aio.AioRpcError as error:
             raise _lost(error) from error
-        if response is grpc.aio.EOF:
+        if response is EOF:
             raise StreamLostError("the member ended the stream")
         return response
 
@@ -168,7 +168,7 @@ def _lost(error: grpc.aio.AioRpcError) -> Exception:
 
 
 @asynccontextmanager
-async def _opened(member: Member, prefix: str, known: int) -> AsyncIterator[_Stream]:
+async def _opened(member: Member, prefix: str, known: int) -> AsyncGenerator[_Stream, None]:
     """Open a watch on `member`; nothing of it remains afterwards, here or there."""
     channel = member.dial()
     try:

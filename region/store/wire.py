@@ -12,6 +12,7 @@ from itertools import groupby
 from typing import Any
 
 import grpc
+import grpc.aio
 from aetcd.rpc import kv_pb2, rpc_pb2, rpc_pb2_grpc
 
 from hanse.errors import HanseError, NoLeader, NotFound, OutOfSpace, TooLarge, Unavailable
@@ -30,6 +31,9 @@ from hanse.store import (
 pb: Any = rpc_pb2
 stubs: Any = rpc_pb2_grpc
 _kv: Any = kv_pb2
+_aio: Any = grpc.aio
+#: What a stream's `read` gives at its end.
+EOF: Any = _aio.EOF
 
 #: Without it a watch or a lease on a member that lost its quorum hangs silently.
 METADATA = (("hasleader", "true"),)
