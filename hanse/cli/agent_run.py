@@ -1,0 +1,296 @@
+"""The agent as a process: joins server, client, drivers and API, and owns their lives."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from hanse import __version__
+from hanse.cli.agent_info import Agent, advertised
+from hanse.clock import Clock, SystemClock
+from hanse.config.model import AgentConfig
+from hanse.driver import Driver, DriverContext
+from hanse.errors import HanseError
+from hanse.log import LogSettings, get_logger, level_number, set_up
+from hanse.metrics import Metrics
+from hanse.service import Service, supervise
+
+if TYPE_CHECKING:
+    from client.agent import Client
+    from region.server import Region
+    from region.store.member import Supervisor
+
+log = get_logger("agent")
+
+ENTRY_POINTS = "hanse.drivers"
+ETCD_READY_S = 60.0
+
+
+def run(config: AgentConfig, reread: Callable[[], AgentConfig] | None = None) -> int:
+    """Run an agent until a signal ends it; returns the exit code.
+
+    `reread` reads the configuration again, for SIGHUP.
+    """
+    temporary = "" if config.data_dir else tempfile.mkdtemp(prefix="hanse-dev-")
+    config = replace(config, data_dir=config.data_dir or temporary)
+    config = replace(config, name=config.name or socket.gethostname())
+    try:
+        settings = LogSettings(level=config.log_level, json=config.log_json)
+        set_up(settings)
+        with asyncio.Runner() as runner:
+            process = _Process(config, settings, reread, temporary=bool(temporary))
+            return runner.run(process.run())
+    finally:
+        if temporary:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+class _Process:
+    """What lives as long as the process does."""
+
+    def __init__(
+        self,
+        config: AgentConfig,
+        settings: LogSettings,
+        reread: Callable[[], AgentConfig] | None,
+        *,
+        temporary: bool,
+    ) -> None:
+        self.config = config
+        self.settings = settings
+        self.reread = reread
+        #: The data go when the process ends, so the disk need not be waited for.
+        self.temporary = temporary
+        self.clock = SystemClock()
+        self.stop = asyncio.Event()
+        self.metrics = Metrics(self.clock)
+
+    async def run(self) -> int:
+        self._watch_signals()
+        if not self.config.log_json:
+            sys.stdout.write(banner(self.config))
+            sys.stdout.flush()
+        try:
+            async with AsyncExitStack() as stack:
+                await supervise(await self._services(stack), self.stop)
+        except* HanseError as errors:
+            for error in _leaves(errors):
+                log.error("the agent cannot go on", error=str(error))
+            return 1
+        log.info("agent stopped")
+        return 0
+
+    def _watch_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self.reload)
+
+    def reload(self) -> None:
+        """Take over what can change while we run: the log's level and format."""
+        if self.reread is None:
+            return
+        try:
+            fresh = self.reread()
+        except HanseError as error:
+            log.error("configuration not reloaded; the old one stays", error=str(error))
+            return
+        self.settings.level = level_number(fresh.log_level)
+        self.settings.json = fresh.log_json
+        log.info("configuration reloaded", log_level=fresh.log_level)
+
+    async def _services(self, stack: AsyncExitStack) -> list[Service]:
+        """Everything that must run, first what the others stand on: it is stopped last."""
+        from region.api.serve import HttpService
+
+        services: list[Service] = []
+        region = None
+        opened = asyncio.Event()
+        opened.set()
+        if self.config.server.enabled:
+            services, region, opened = await self._server(stack)
+        hub = self.settings.hub
+        client = None
+        if self.config.client.enabled:
+            client = self._client(region)
+            services += client.services()
+        info = Agent(
+            settings=self.config,
+            clock=self.clock,
+            metrics=self.metrics,
+            hub=hub,
+            node_id=client.node_id if client is not None else "",
+            server=region,
+            on_reload=self.reload,
+        )
+        if region is not None:
+            http = HttpService(region, info, self.config, self.clock)
+            http.bind()
+            services.append(http)
+        services.append(_Settled(opened))
+        return services
+
+    async def _server(self, stack: AsyncExitStack) -> tuple[list[Service], Region, asyncio.Event]:
+        """etcd, the store over it and the region over that; the event says that etcd answers."""
+        from region.server import Region
+        from region.store.client import EtcdStore
+
+        opened = asyncio.Event()
+        services: list[Service] = []
+        endpoints: Sequence[str] = self.config.server.etcd_endpoints
+        if endpoints:
+            opened.set()
+        else:
+            member = await self._member()
+            endpoints = [member.endpoint]
+            services += [member, _Opening(member, opened)]
+        store = EtcdStore(endpoints, clock=self.clock)
+        executor = stack.enter_context(ThreadPoolExecutor(1, "scheduler"))
+        region = Region(store, self.config, self.clock, executor=executor)
+        services += [_After(opened, service) for service in (store, *region.services())]
+        return services, region, opened
+
+    async def _member(self) -> Supervisor:
+        from region.store.binary import find
+        from region.store.member import MemberConfig, Supervisor
+
+        config = self.config
+        path = Path(config.server.etcd_path) if config.server.etcd_path else None
+        binary = await find(path, dev=config.dev)
+        member = MemberConfig(
+            name=config.name,
+            region=config.region,
+            data_dir=Path(config.data_dir) / "server" / "etcd",
+            client_address=f"127.0.0.1:{config.ports.etcd_client}",
+            peer_address=f"127.0.0.1:{config.ports.etcd_peer}",
+            dev=self.temporary,
+        )
+        return Supervisor(binary, member, self.clock)
+
+    def _client(self, region: Region | None) -> Client:
+        from client.agent import Client
+
+        config = self.config
+        host = advertised(config.advertise.rpc, config.bind_addr)
+        servers = config.client.servers
+        if not servers and region is not None:
+            servers = (f"{host}:{config.ports.rpc}",)
+        http = advertised(config.advertise.http, config.bind_addr)
+        return Client(
+            config,
+            load_drivers(config, self.clock),
+            self.clock,
+            servers=servers,
+            http_addr=f"{http}:{config.ports.http}",
+            log_hub=self.settings.hub,
+        )
+
+
+class _Opening:
+    """Says when etcd answers."""
+
+    name = "opening"
+
+    def __init__(self, member: Supervisor, opened: asyncio.Event) -> None:
+        self._member = member
+        self._opened = opened
+
+    async def run(self) -> None:
+        await self._member.ready(timeout_s=ETCD_READY_S)
+        self._opened.set()
+        await asyncio.Event().wait()
+
+
+class _After:
+    """A service that waits for another to be ready before it starts."""
+
+    def __init__(self, opened: asyncio.Event, service: Service) -> None:
+        self.name = service.name
+        self._opened = opened
+        self._service = service
+
+    async def run(self) -> None:
+        await self._opened.wait()
+        await self._service.run()
+
+
+class _Settled:
+    """Takes what was made at the start out of the garbage collector's rounds."""
+
+    name = "settled"
+
+    def __init__(self, opened: asyncio.Event) -> None:
+        self._opened = opened
+
+    async def run(self) -> None:
+        await self._opened.wait()
+        gc.collect()
+        gc.freeze()
+        await asyncio.Event().wait()
+
+
+def load_drivers(config: AgentConfig, clock: Clock) -> dict[str, Driver]:
+    """Every driver that is installed; one that cannot be loaded is logged and left out."""
+    drivers: dict[str, Driver] = {}
+    for entry in entry_points(group=ENTRY_POINTS):
+        folder = Path(config.data_dir) / "drivers" / entry.name
+        context = DriverContext(
+            config=config.plugins.get(entry.name, {}),
+            state_dir=str(folder),
+            clock=clock,
+        )
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            drivers[entry.name] = entry.load()(context)
+        except (ImportError, AttributeError, OSError, HanseError) as error:
+            log.error("driver cannot be loaded", driver=entry.name, error=str(error))
+    return drivers
+
+
+def banner(config: AgentConfig) -> str:
+    """What an agent says of itself before its log begins."""
+    files = ", ".join(config.files)
+    host = advertised(config.advertise.http, config.bind_addr)
+    ports = config.ports
+    facts = {
+        "Advertise Addrs": f"HTTP: {host}:{ports.http}; RPC: {host}:{ports.rpc}; "
+        f"Serf: {host}:{ports.serf}",
+        "Bind Addrs": f"HTTP: [{config.addresses.http or config.bind_addr}:{ports.http}]; "
+        f"RPC: {config.bind_addr}:{ports.rpc}; Serf: {config.bind_addr}:{ports.serf}",
+        "Client": str(config.client.enabled).lower(),
+        "Log Level": config.log_level.upper(),
+        "Region": f"{config.region} (DC: {config.datacenter})",
+        "Server": str(config.server.enabled).lower(),
+        "Version": __version__,
+    }
+    lines = [
+        f"==> Loaded configuration from {files}" if files else "==> No configuration files loaded",
+        "==> Starting Hanse agent...",
+        "==> Hanse agent configuration:",
+        "",
+        *(f"{name:>21}: {value}" for name, value in facts.items()),
+        "",
+        "==> Hanse agent started! Log data will stream in below:",
+        "",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _leaves(group: BaseExceptionGroup[HanseError]) -> list[HanseError]:
+    found: list[HanseError] = []
+    for error in group.exceptions:
+        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found
