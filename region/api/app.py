@@ -21,7 +21,7 @@ from hanse.errors import HanseError, Invalid, TooLarge
 from region.api import errors, respond
 from region.api.agent import AgentInfo
 from region.api.cache import AnswerCache
-from region.api.endpoint import Answer, Call, Context
+from region.api.endpoint import Answer, Call, Context, same_origin
 from region.api.errors import HTTPFailure
 from region.api.ports import RegionPort
 from region.api.query import Query, ReadOptions, read_options, wants_pretty
@@ -44,7 +44,13 @@ class Api:
 
     def __init__(self, region: RegionPort, agent: AgentInfo, config: AgentConfig) -> None:
         """Build the routes and the parts that requests share."""
-        self.context = Context(region=region, agent=agent, rng=Random(), parts={})
+        self.context = Context(
+            region=region,
+            agent=agent,
+            rng=Random(),
+            parts={},
+            headers=config.http_api_response_headers,
+        )
         self.context.parts.update(parts(region, agent, config))
         self._clock: Clock = region.clock
         self._config = config
@@ -99,16 +105,18 @@ class Api:
         if endpoint.cors:
             headers.update(respond.cors_headers())
         query = _query(url.query)
+        if method != "GET" and not same_origin(request):
+            raise HTTPFailure(403, "a page of another site may not change anything here")
         if query.text("region", self.context.region.name) not in self._regions:
             raise errors.no_path_to_region()
         call = Call(self.context, endpoint, request, query, match.arguments, _NO_OPTIONS)
+        if endpoint.body is not None:
+            call.body = await self._body(request)
         if endpoint.kind in ("read", "list"):
             call.read = read_options(query)
             answer = await self._read(call)
             self._read_headers(headers, answer)
         else:
-            if endpoint.body is not None:
-                call.body = await self._body(request)
             made = await endpoint.handler(call)
             if isinstance(made, web.StreamResponse):
                 return made
@@ -132,6 +140,8 @@ class Api:
         try:
             async with asyncio.timeout(BODY_S_MAX):
                 return await request.read()
+        except web.RequestPayloadError as error:
+            raise Invalid("request body", "cannot be read") from error
         except web.HTTPRequestEntityTooLarge as error:
             raise TooLarge("request body", size=limit + 1, size_max=limit) from error
         except TimeoutError:
@@ -151,7 +161,7 @@ class Api:
             while index <= read.after and self._clock.now() < deadline:
                 await region.state.wait_changed(topics, read.after, deadline)
                 index = max(map(region.state.index, topics), default=0)
-        if not (call.endpoint.cached and topics):
+        if not topics or call.endpoint.body is not None:
             return await self._run(call, index)
         key = self._cache.key(call)
         answer = self._cache.get(key, region.state.revision)

@@ -8,10 +8,11 @@ declared beside it, and `region.api.openapi` writes the document from these decl
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from aiohttp import web
@@ -64,6 +65,8 @@ class Context:
     rng: Random
     #: Parts that belong to one module each; see `region.api.app`.
     parts: dict[str, Any]
+    #: Headers that the agent's configuration adds to every response.
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def part(self, kind: type[Any]) -> Any:
         """The one instance of a part."""
@@ -147,10 +150,12 @@ class Endpoint:
     #: Error codes that the handler may answer beside 400 and 500, and why.
     statuses: dict[int, str] = field(default_factory=dict[int, str])
     topics: Topics = no_topics
+    #: The response is an upgrade to a WebSocket.
+    websocket: bool = False
+    #: Left out of the OpenAPI document.
+    hidden: bool = False
     #: Browsers may call it from a page of another node.
     cors: bool = False
-    #: Whether the answer to a read may be kept while the state does not change.
-    cached: bool = True
 
 
 class Routes:
@@ -195,6 +200,12 @@ class Routes:
     def write(self, path: str, **declared: Any) -> Callable[[Handler], Handler]:
         """PUT, which is also POST."""
         return self.add("PUT", path, **declared)
+
+
+def same_origin(request: web.Request) -> bool:
+    """Whether no page of another site makes this request."""
+    origin = request.headers.get("Origin")
+    return origin is None or urlsplit(origin).netloc.lower() == request.host.lower()
 
 
 _encoder = msgspec.json.Encoder()

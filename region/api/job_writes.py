@@ -100,16 +100,16 @@ def placed(call: Call, body: RegisterBody | PlanBody | ValidateBody) -> tuple[Jo
     if asked == "*":
         call.write_namespace()
     namespace = asked or body.namespace or job.namespace or "default"
-    region = body.region or call.query.text("region") or job.region
+    region = body.region or call.query.text("region")
     own = call.region.name
     return replaced(job, namespace=namespace, region=job.region or own), region or own
 
 
-def check_place(call: Call, namespace: str, region: str) -> None:
-    """Refuse a namespace or region that is not here."""
-    if namespace != "default":
-        raise Invalid("", f'nonexistent namespace "{namespace[:128]}"')
+def check_region(call: Call, job: Job, region: str) -> None:
+    """Refuse a request for another region; one whose job is wrong anywhere is told that first."""
     if region not in (call.region.name, "global"):
+        admitting: Admitting = call.context.part(Admitting)
+        admitting.admit(job)
         raise no_path_to_region()
 
 
@@ -124,9 +124,7 @@ def _eval_priority(call: Call, body: int = 0) -> int:
 async def _register(call: Call) -> Answer:
     body, warnings = decode_job_body(RegisterBody, call.body)
     job, region = placed(call, body)
-    admitting: Admitting = call.context.part(Admitting)
-    admitting.admit(job)
-    check_place(call, job.namespace, region)
+    check_region(call, job, region)
     response = await call.region.register_job(
         job,
         enforce_index=body.enforce_index,
@@ -178,9 +176,7 @@ async def plan_job(call: Call) -> Answer:
     """Say what registering this job would do; nothing is changed."""
     body, warnings = decode_job_body(PlanBody, call.body)
     job, region = placed(call, body)
-    admitting: Admitting = call.context.part(Admitting)
-    admitting.admit(job)
-    check_place(call, job.namespace, region)
+    check_region(call, job, region)
     response = await call.region.plan_job(job, diff=body.diff)
     return written(with_warnings(response, warnings), max(1, call.state.revision))
 

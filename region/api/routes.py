@@ -7,17 +7,32 @@ from typing import Any
 from hanse.config.model import AgentConfig
 from region.api import (
     allocations,
+    client_allocs,
+    client_fs,
     deployments,
     evaluations,
+    event_stream,
+    exec_socket,
     job_writes,
     jobs,
+    monitor,
+    namespaces,
     nodes,
+    openapi,
+    operator,
+    refused,
+    search,
+    services,
+    status,
+    statuses,
 )
 from region.api.admitting import Admitting
 from region.api.agent import AgentInfo
 from region.api.allocorder import AllocOrder
 from region.api.allocstubs import StubCache
 from region.api.endpoint import Endpoint
+from region.api.events import EventBuffer
+from region.api.openapi import OpenApi
 from region.api.ports import RegionPort
 
 _ALL = (
@@ -27,12 +42,25 @@ _ALL = (
     evaluations.routes,
     nodes.routes,
     deployments.routes,
+    services.routes,
+    namespaces.routes,
+    status.routes,
+    statuses.routes,
+    operator.routes,
+    search.routes,
+    client_fs.routes,
+    client_allocs.routes,
+    exec_socket.routes,
+    monitor.routes,
+    event_stream.routes,
+    openapi.routes,
 )
 
 
 def endpoints() -> list[Endpoint]:
     """Every endpoint of the API."""
-    return [endpoint for routes in _ALL for endpoint in routes.endpoints]
+    own = [endpoint for routes in _ALL for endpoint in routes.endpoints]
+    return own + refused.endpoints()
 
 
 def parts(region: RegionPort, agent: AgentInfo, config: AgentConfig) -> dict[str, Any]:
@@ -41,5 +69,7 @@ def parts(region: RegionPort, agent: AgentInfo, config: AgentConfig) -> dict[str
         Admitting(region.name, config),
         AllocOrder(region.state),
         StubCache(),
+        EventBuffer(region.state),
+        OpenApi(endpoints(), agent.version),
     )
     return {type(part).__name__: part for part in made}
