@@ -7,6 +7,7 @@ it schedules, watches deployments and nodes, and collects garbage (`_lead`).
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Executor
 from random import Random
 
@@ -26,6 +27,10 @@ from region.broker.broker import Broker
 from region.commands import jobs
 from region.jobs.admission import Rules
 from region.jobs.validate import DriverCheck, Limits
+from region.nodes.presence import Presence
+from region.nodes.statuses import StatusWriter
+from region.nodes.watcher import NodeWatcher
+from region.sessions import RpcServer, Sessions
 from region.state.state import Feed, State
 from region.store.leadership import Candidacy, Term
 from region.writer import Fenced, Leading, Writer
@@ -69,18 +74,24 @@ class Region:
             check_driver=check_driver,
         )
         self._history = jobs.History(server.job_tracked_versions, server.job_max_source_bytes)
+        self._presence = Presence(clock, server.heartbeat_ttl_s)
+        self._statuses = StatusWriter(self._writer)
+        self.sessions = Sessions(
+            self._writer, self._presence, self._statuses, self._feed.ready, servers=self._servers
+        )
+        self.rpc = RpcServer([self.sessions.handlers()], clock, _listen_address(config))
         self._candidacy = Candidacy(
             store,
             clock,
             server=config.name or "server",
-            address="",
+            address=_advertised(config),
             lead=self._lead,
             key=self.state.keys.leader,
         )
 
     def services(self) -> list[Service]:
         """What must run, in the order in which it is started."""
-        return [self._feed, self.state.waiters, self._candidacy]
+        return [self._feed, self.state.waiters, self._statuses, self.rpc, self._candidacy]
 
     @property
     def ready(self) -> asyncio.Event:
@@ -106,6 +117,21 @@ class Region:
         """Wait until the state is as new as the store is now. Raises NoLeader, Unavailable."""
         await self._writer.barrier(deadline)
 
+    def call_node(
+        self,
+        node_id: str,
+        method: str,
+        body: bytes,
+        inputs: AsyncIterator[bytes] | None = None,
+    ) -> AsyncIterator[bytes]:
+        """Ask a node (`hanse.rpc.messages`). Raises NotFound when it is connected to no server."""
+        return self.sessions.call(node_id, method, body, inputs)
+
+    def _servers(self) -> Sequence[str]:
+        """Where nodes reach the servers of this region."""
+        leader = self._candidacy.leader
+        return (leader.address,) if leader is not None and leader.address else ()
+
     # Leading.
 
     async def _lead(self, term: Term) -> None:
@@ -117,6 +143,8 @@ class Region:
             async with asyncio.TaskGroup() as group:
                 self.broker = Broker(leading, executor=self._executor)
                 group.create_task(self.broker.run(), name="broker")
+                nodes = NodeWatcher(leading, self._presence)
+                group.create_task(nodes.run(), name="nodes")
         except* Fenced:
             log.warning("stepping down: another server leads")
         finally:
@@ -185,3 +213,16 @@ class Region:
             enforce_prior=enforce_prior,
             history=self._history,
         )
+
+
+def _listen_address(config: AgentConfig) -> str:
+    """What the port for nodes is bound to."""
+    return f"{config.addresses.rpc or config.bind_addr}:{config.ports.rpc}"
+
+
+def _advertised(config: AgentConfig) -> str:
+    """Where other agents reach that port; "" if the configuration does not say."""
+    host = config.advertise.rpc or config.addresses.rpc or config.bind_addr
+    if host in ("", "0.0.0.0", "::") or not config.ports.rpc:
+        return ""
+    return host if ":" in host else f"{host}:{config.ports.rpc}"

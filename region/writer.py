@@ -86,6 +86,8 @@ class Writer:
         conflicts = 0
         while True:
             draft = decide()
+            if not draft.writes:
+                return draft.result, self.state.revision
             revision = await self._store(draft, deadline)
             if revision:
                 return draft.result, revision

@@ -1,0 +1,1 @@
+"""Nodes as the servers see them: registration, presence, sessions' reports."""
