@@ -22,6 +22,7 @@ from hanse import __version__
 from hanse.cli.agent_info import Agent, advertised
 from hanse.clock import Clock, SystemClock
 from hanse.config.model import AgentConfig
+from hanse.config.paths import cache_dir
 from hanse.driver import Driver, DriverContext
 from hanse.errors import HanseError
 from hanse.log import LogSettings, get_logger, level_number, set_up
@@ -83,15 +84,16 @@ class _Process:
         if not self.config.log_json:
             sys.stdout.write(banner(self.config))
             sys.stdout.flush()
+        code = 0
         try:
             async with AsyncExitStack() as stack:
                 await supervise(await self._services(stack), self.stop)
         except* HanseError as errors:
             for error in _leaves(errors):
-                log.error("the agent cannot go on", error=str(error))
-            return 1
-        log.info("agent stopped")
-        return 0
+                log.critical("the agent cannot go on", error=str(error))
+            code = 1
+        log.info("agent stopped", code=code)
+        return code
 
     def _watch_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -106,7 +108,7 @@ class _Process:
         try:
             fresh = self.reread()
         except HanseError as error:
-            log.error("configuration not reloaded; the old one stays", error=str(error))
+            log.warning("configuration not reloaded; the old one stays", error=str(error))
             return
         self.settings.level = level_number(fresh.log_level)
         self.settings.json = fresh.log_json
@@ -169,7 +171,7 @@ class _Process:
 
         config = self.config
         path = Path(config.server.etcd_path) if config.server.etcd_path else None
-        binary = await find(path, dev=config.dev)
+        binary = await find(path, dev=config.dev, private=cache_dir() / "etcd" / "bin")
         member = MemberConfig(
             name=config.name,
             region=config.region,
@@ -256,7 +258,7 @@ def load_drivers(config: AgentConfig, clock: Clock) -> dict[str, Driver]:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             drivers[entry.name] = entry.load()(context)
         except (ImportError, AttributeError, OSError, HanseError) as error:
-            log.error("driver cannot be loaded", driver=entry.name, error=str(error))
+            log.warning("driver cannot be loaded", driver=entry.name, error=str(error))
     return drivers
 
 
