@@ -40,6 +40,14 @@ class Peers:
         """How many instances the group has, by row."""
         return self._rows.get(group, {})
 
+    def of_all(self) -> dict[int, int]:
+        """How many instances the job has, by row."""
+        found: dict[int, int] = {}
+        for counts in self._rows.values():
+            for row, count in counts.items():
+                found[row] = found.get(row, 0) + count
+        return found
+
     def occupied(self, scope: str) -> Mask:
         """The rows that have an instance of the group, or of any group if the name is ""."""
         mask = np.zeros(self._size, np.bool_)

@@ -12,15 +12,16 @@ from hanse.structs.evaluation import AllocMetric
 from hanse.structs.ids import IdStream
 from hanse.structs.job import Job, TaskGroup
 from hanse.structs.plan import Placement
-from region.scheduler import rank
+from region.scheduler import coupled, rank
 from region.scheduler.affinity import affinity_of
 from region.scheduler.board import Board, dynamic_count
+from region.scheduler.coupled import Couplings, couplings_of
 from region.scheduler.feasible import Feasible, classes_of
 from region.scheduler.fleet import Mask
 from region.scheduler.ledger import Ledger
 from region.scheduler.peers import Peers
 from region.scheduler.reconcile import Decision, Want
-from region.scheduler.resources import Ask, Usage, ask_of, usage_of
+from region.scheduler.resources import Usage, ask_of, usage_of
 from region.scheduler.snapshot import Snapshot
 
 STATIC_TAKEN = "network: reserved port collision {label}={port}"
@@ -71,6 +72,7 @@ class _Placing:
         self._deployment_id = deployment_id
         self._ask = ask_of(group)
         self._affinity = affinity_of(pass_.board.view, pass_.job, group)
+        self._scope = distinct_scope(pass_.job, group)
         self._metric: AllocMetric | None = None
         self._placed = self._failed = 0
 
@@ -131,34 +133,49 @@ class _Placing:
             self._pass.peers.join(self._group.name, given[0])
 
     def _choose(self, wants: Sequence[Want], wanted: int) -> list[int]:
-        board, peers = self._pass.board, self._pass.peers
+        board, peers, group = self._pass.board, self._pass.peers, self._group
         avoid = {row for w in wants for n in w.avoid if (row := board.view.row(n)) is not None}
-        rows, once = self._candidates()
+        couplings = couplings_of(board.view, self._pass.job, group, peers, self._found.open)
+        rows = self._found.open
+        for _, passed in (*self._distinct(couplings), *self._static()):
+            rows = rows & passed
+        fits = rank.fitting(board, self._ask, rows)
         wish = rank.Wish(
             ask=self._ask,
-            desired=self._group.count,
-            collisions=peers.of_group(self._group.name),
+            desired=group.count,
+            collisions=peers.of_group(group.name),
             penalties=frozenset(avoid),
             affinity=self._affinity,
             algorithm=self._pass.snapshot.config.scheduler_algorithm or rank.BINPACK,
-            per_node_max=1 if once else 1 << 30,
+            per_node_max=1 if self._alone else 1 << 30,
         )
-        choice = rank.choose(board, wish, rank.fitting(board, self._ask, rows), wanted)
+        if couplings.shares or (couplings.limits and wanted > 1):
+            choice = coupled.choose(board, wish, fits, wanted, couplings)
+        else:
+            choice = rank.choose(board, wish, fits, wanted)
         if self._metric is None:
-            left = int(np.count_nonzero(rank.fitting(board, self._ask, rows)))
-            metric = self._exhausted(self._found.metric) if left < self._found.count else None
-            self._metric = replace(metric or self._found.metric, score_meta_data=choice.scores)
+            short = int(np.count_nonzero(fits)) < self._found.count
+            metric = self._exhausted(self._found.metric) if short else self._found.metric
+            self._metric = replace(metric, score_meta_data=choice.scores)
         return choice.rows
 
-    def _candidates(self) -> tuple[Mask, bool]:
-        """Feasible rows that collide with nothing, and whether one instance a node is the limit."""
-        rows, once = self._found.open, False
-        for _, open_rows in self._pass.board.static_open(self._ask):
-            rows, once = rows & open_rows, True
-        scope = distinct_scope(self._pass.job, self._group)
-        if scope is not None:
-            rows, once = rows & ~self._pass.peers.occupied(scope), True
-        return rows, once
+    @property
+    def _alone(self) -> bool:
+        """Whether a node can have no two of the group's instances."""
+        return self._scope is not None or bool(self._ask.exclusive_ports)
+
+    def _distinct(self, couplings: Couplings) -> list[tuple[str, Mask]]:
+        """Rows that other instances leave open, by the rule that says so."""
+        found = [(limit.reason, limit.open_rows()) for limit in couplings.limits]
+        if self._scope is not None:
+            found.append(("distinct_hosts", ~self._pass.peers.occupied(self._scope)))
+        return found
+
+    def _static(self) -> list[tuple[str, Mask]]:
+        return [
+            (STATIC_TAKEN.format(label=port.label, port=port.value), open_rows)
+            for port, open_rows in self._pass.board.static_open(self._ask)
+        ]
 
     def _commit(self, wants: Sequence[Want], rows: list[int]) -> None:
         if not rows:
@@ -199,47 +216,44 @@ class _Placing:
 
     def _exhausted(self, metric: AllocMetric) -> AllocMetric:
         """The metric with the nodes that would do but have no room, by what they lack."""
-        board, ask = self._pass.board, self._ask
-        left: Mask = self._found.open.copy()
-        reasons: dict[str, int] = {}
-        filtered = dict(metric.constraint_filtered)
-        scope = distinct_scope(self._pass.job, self._group)
-        if scope is not None:
-            occupied = left & self._pass.peers.occupied(scope)
-            if count := int(np.count_nonzero(occupied)):
-                filtered["distinct_hosts"] = count
-            left &= ~occupied
-        unshared = left.copy()
-        lacking = np.zeros(board.view.size, np.bool_)
-        for reason, enough in self._dimensions(ask):
-            short = left & ~enough
-            if count := int(np.count_nonzero(short)):
-                reasons[reason] = reasons.get(reason, 0) + count
-                lacking |= short
-                left &= enough
+        board, group = self._pass.board, self._group
+        couplings = couplings_of(
+            board.view, self._pass.job, group, self._pass.peers, self._found.open
+        )
+        filtered, unshared = _drop(self._found.open, self._distinct(couplings))
+        reasons, left = _drop(unshared, [*self._static(), *self._dimensions()])
+        lacking = unshared & ~left
         return replace(
             metric,
             nodes_filtered=metric.nodes_evaluated - int(np.count_nonzero(unshared)),
-            constraint_filtered=filtered,
+            constraint_filtered={**self._found.metric.constraint_filtered, **filtered},
             nodes_exhausted=int(np.count_nonzero(lacking)),
             dimension_exhausted=reasons,
             class_exhausted=classes_of(board.view, lacking),
         )
 
-    def _dimensions(self, ask: Ask) -> list[tuple[str, Mask]]:
-        board = self._pass.board
-        tests: list[tuple[str, Mask]] = [
-            (STATIC_TAKEN.format(label=port.label, port=port.value), open_rows)
-            for port, open_rows in board.static_open(ask)
-        ]
+    def _dimensions(self) -> list[tuple[str, Mask]]:
+        board, ask = self._pass.board, self._ask
+        tests: list[tuple[str, Mask]] = []
         if needed := dynamic_count(ask):
             tests.append((DYNAMIC_TAKEN, board.ports >= needed))
-        tests += [
+        return [
+            *tests,
             ("cpu", board.cpu >= ask.cpu_mhz),
             ("memory", board.memory >= ask.memory_mb),
             ("disk", board.disk >= ask.disk_mb),
         ]
-        return tests
+
+
+def _drop(rows: Mask, tests: Sequence[tuple[str, Mask]]) -> tuple[dict[str, int], Mask]:
+    """Count each row under the first test it fails; the rows that pass all."""
+    counts: dict[str, int] = {}
+    for reason, passed in tests:
+        count = int(np.count_nonzero(rows & ~passed))
+        if count:
+            counts[reason] = counts.get(reason, 0) + count
+            rows = rows & passed
+    return counts, rows
 
 
 def distinct_scope(job: Job, group: TaskGroup) -> str | None:

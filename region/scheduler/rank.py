@@ -16,7 +16,9 @@ its complement. Further components, each between -1 and 1, are averaged with it 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -63,6 +65,10 @@ class Scorer:
         self._board, self._wish = board, wish
         self._cpu = _shrink(board, "cpu", wish.ask.cpu_mhz)
         self._memory = _shrink(board, "memory", wish.ask.memory_mb)
+        self._there = np.zeros(board.view.size, np.int64)
+        if wish.collisions:
+            there = wish.collisions
+            self._there[np.fromiter(there, np.intp, len(there))] = list(there.values())
 
     def first(self) -> Floats:
         """For all rows: the score of one more instance. Rows without room get any number."""
@@ -92,15 +98,14 @@ class Scorer:
         """The sum of the components and their number, rows down and depths across."""
         wish = self._wish
         fit = self.fit(rows, depths)
-        there = np.array([wish.collisions.get(row, 0) for row in rows.tolist()])
-        count = there[:, None] + depths[None, :]
+        count = self._there[rows][:, None] + depths[None, :]
         total = fit - np.where(count > 0, (count + 1) / max(wish.desired, 1), 0.0)
         parts: Floats = np.where(count > 0, 2.0, 1.0)
         if wish.affinity is not None:
             total = total + wish.affinity[rows][:, None]
             parts = parts + (wish.affinity[rows] != 0)[:, None]
         if wish.penalties:
-            hit = np.array([row in wish.penalties for row in rows.tolist()])
+            hit = np.isin(rows, list(wish.penalties))
             total = total - hit[:, None]
             parts = parts + hit[:, None]
         return total, parts
@@ -112,20 +117,27 @@ class Scorer:
         total = total + board.memory_weight[rows][:, None] * self._memory[rows][:, None] ** power
         return (total - 2.0) / 18 if self._wish.algorithm == SPREAD else (20.0 - total) / 18
 
-    def meta(self, row: int) -> NodeScoreMeta:
-        """The components of a row's score, as users read them."""
+    def meta(
+        self,
+        row: int,
+        *,
+        norm: float | None = None,
+        more: Mapping[str, float] = MappingProxyType({}),
+    ) -> NodeScoreMeta:
+        """The components of a row's score, as users read them; `norm` if it is not their mean."""
         wish, rows, zero = self._wish, np.array([row], np.intp), np.zeros(1, np.intp)
         there = wish.collisions.get(row, 0)
-        affinity = float(wish.affinity[row]) if wish.affinity is not None else 0.0
+        score = float(self.at(rows, zero)[0, 0]) if norm is None else norm
         return NodeScoreMeta(
             node_id=self._board.view.node_id(row),
             scores={
                 "binpack": round(float(self.fit(rows, zero)[0, 0]), 6),
                 "job-anti-affinity": -(there + 1) / max(wish.desired, 1) if there else 0.0,
-                "node-affinity": affinity,
+                "node-affinity": float(wish.affinity[row]) if wish.affinity is not None else 0.0,
                 "node-reschedule-penalty": -1.0 if row in wish.penalties else 0.0,
+                **more,
             },
-            norm_score=round(float(self.at(rows, zero)[0, 0]), 6),
+            norm_score=round(score, 6),
         )
 
 
@@ -202,7 +214,7 @@ def _merge(board: Board, scorer: Scorer, wish: Wish, heads: Floats, wanted: int)
         width = max(1, min(width, wanted, _CELLS_MAX // len(live)))
         ahead = np.arange(depth, depth + width)
         scores = scorer.at(live, ahead)
-        scores[~_room(board, wish, live, ahead)] = -np.inf
+        scores[~room(board, wish, live, ahead)] = -np.inf
         scores = np.minimum(np.minimum.accumulate(scores, axis=1), lowest[:, None])
         found = scores > -np.inf
         at_row, at_depth = np.nonzero(found)
@@ -228,13 +240,13 @@ def _best(keys: Floats, order: npt.NDArray[Any], depths: Index, wanted: int) -> 
     return np.concatenate([above, ties[by_order[: wanted - len(above)]]])
 
 
-def _room(board: Board, wish: Wish, rows: Index, depths: Index) -> Mask:
+def room(board: Board, wish: Wish, rows: Index, depths: Index) -> Mask:
     """Whether the row has room for `depth` + 1 instances, rows down and depths across."""
     ask, times = wish.ask, depths[None, :] + 1
-    room: Mask = times * ask.cpu_mhz <= board.cpu[rows][:, None]
-    room &= times * ask.memory_mb <= board.memory[rows][:, None]
-    room &= times * ask.disk_mb <= board.disk[rows][:, None]
-    room &= times <= wish.per_node_max
+    enough: Mask = times * ask.cpu_mhz <= board.cpu[rows][:, None]
+    enough &= times * ask.memory_mb <= board.memory[rows][:, None]
+    enough &= times * ask.disk_mb <= board.disk[rows][:, None]
+    enough &= times <= wish.per_node_max
     if needed := dynamic_count(ask):
-        room &= times * needed <= board.ports[rows][:, None]
-    return room
+        enough &= times * needed <= board.ports[rows][:, None]
+    return enough

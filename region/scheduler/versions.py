@@ -14,7 +14,7 @@ from functools import lru_cache
 
 _IDENTIFIERS = r"[0-9A-Za-z~-]+(?:\.[0-9A-Za-z~-]+)*"
 _LENIENT = re.compile(
-    rf"v?(\d+(?:\.\d+)*)(?:-({_IDENTIFIERS})|([A-Za-z~]{_IDENTIFIERS[:-1]}|[A-Za-z~]))?"
+    rf"v?(\d+(?:\.\d+)*)(?:-({_IDENTIFIERS})|([A-Za-z~][0-9A-Za-z~-]*(?:\.[0-9A-Za-z~-]+)*))?"
     rf"(?:\+({_IDENTIFIERS}))?"
 )
 _STRICT = re.compile(rf"v?(\d+(?:\.\d+)*)(?:-({_IDENTIFIERS})())?(?:\+({_IDENTIFIERS}))?")
