@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 
+import msgspec
 import structlog
 
 from client.allocrunner import machine as m
@@ -14,7 +15,7 @@ from client.desired import Forget, Report, Run, Update, Want, actions, blockers
 from client.world import World
 from hanse.errors import HanseError, NotFound
 from hanse.rpc.messages import Desired
-from hanse.structs.allocation import AllocStatus
+from hanse.structs.allocation import Allocation, AllocStatus
 from hanse.structs.job import Job
 
 log = structlog.get_logger(__name__)
@@ -23,13 +24,23 @@ log = structlog.get_logger(__name__)
 class Allocations:
     """The runners, by allocation id."""
 
-    def __init__(self, world: World, forgotten: Callable[[str], None]) -> None:
-        """`forgotten` is told of each allocation that is gone for good."""
+    def __init__(
+        self, world: World, forgotten: Callable[[str], None], settled: Callable[[str], bool]
+    ) -> None:
+        """`forgotten` is told of each allocation that is gone for good.
+
+        `settled` says whether the servers know the end of an allocation: until then it stays, or
+        they would have it run again.
+        """
         self._world = world
+        self._settled = settled
         self._forgotten = forgotten
         self._runners: dict[str, AllocRunner] = {}
         self._waiting: dict[str, None] = {}
         self._doomed: set[str] = set()
+        self._jobs: dict[JobKey, Job] = {}
+        #: Allocations whose jobs the servers have been asked for.
+        self._without_job: dict[str, Allocation] = {}
 
     def __iter__(self) -> Iterator[AllocRunner]:
         return iter(list(self._runners.values()))
@@ -65,6 +76,7 @@ class Allocations:
     def apply(self, desired: Desired) -> tuple[JobKey, ...]:
         """Do as the servers say; the answer names the jobs they must send first."""
         wanted: tuple[JobKey, ...] = ()
+        desired = self._with_those_that_waited(desired)
         for action in actions(desired, self._runners.keys(), self._job):
             match action:
                 case Run(allocation, job):
@@ -77,7 +89,8 @@ class Allocations:
                     self._waiting[allocation.id] = None
                     runner.start()
                 case Update(allocation, job):
-                    self._runners[allocation.id].update(allocation, job)
+                    runner = self._runners[allocation.id]
+                    runner.update(allocation, job or runner.job)
                 case Report(status):
                     self._world.publish(status)
                 case Forget(alloc_id):
@@ -90,12 +103,14 @@ class Allocations:
     def collect(self, alloc_id: str) -> None:
         """Remove an allocation that has ended from this node; its files go. Raises NotFound."""
         runner = self.get(alloc_id)
-        if runner.machine.done:
+        if runner.machine.done and self._settled(alloc_id):
             self._doom(alloc_id)
 
     def job_keys(self) -> set[JobKey]:
-        """The versions of jobs that anything here runs."""
-        return {job_key(runner.job) for runner in self._runners.values()}
+        """The versions of jobs that anything here runs; others are forgotten."""
+        keys = {job_key(runner.job) for runner in self._runners.values()}
+        self._jobs = {key: job for key, job in self._jobs.items() if key in keys}
+        return keys
 
     async def stop_all(self) -> None:
         """Stop everything and return when nothing runs (for an agent whose node is temporary)."""
@@ -104,11 +119,29 @@ class Allocations:
         while any(not runner.machine.done for runner in self):
             await self._world.clock.sleep(0.02)
 
+    def _with_those_that_waited(self, desired: Desired) -> Desired:
+        """The same, and the allocations that could not begin before for want of their job."""
+        named = {allocation.id for allocation in desired.allocations}
+        late = [each for alloc_id, each in self._without_job.items() if alloc_id not in named]
+        late = [each for each in late if each.id not in desired.gone and not desired.complete]
+        all_of_them = (*desired.allocations, *late)
+        sent = {job_key(job) for job in desired.jobs}
+        self._without_job = {
+            each.id: each
+            for each in all_of_them
+            if each.desired_status == "run"
+            and (key := _key(each)) not in sent
+            and self._job(key) is None
+        }
+        return msgspec.structs.replace(desired, allocations=all_of_them)
+
     def _job(self, key: JobKey) -> Job | None:
-        for runner in self._runners.values():
-            if job_key(runner.job) == key:
-                return runner.job
-        return None
+        job = self._jobs.get(key)
+        if job is None:
+            for runner in self._runners.values():
+                self._jobs[job_key(runner.job)] = runner.job
+            job = self._jobs.get(key)
+        return job
 
     def _refuse(self, alloc_id: str, problem: str) -> None:
         log.error("allocation refused", alloc=alloc_id, error=problem)
@@ -165,3 +198,7 @@ class Allocations:
         self._forgotten(alloc_id)
         await asyncio.to_thread(runner.folders.remove)
         log.info("allocation removed", alloc=alloc_id)
+
+
+def _key(allocation: Allocation) -> JobKey:
+    return allocation.namespace, allocation.job_id, allocation.job_version

@@ -22,10 +22,10 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """An allocation of ours is wanted differently."""
+    """An allocation of ours is wanted differently; None: its job is the one we have."""
 
     allocation: Allocation
-    job: Job
+    job: Job | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +67,12 @@ def actions(
         key = (allocation.namespace, allocation.job_id, allocation.job_version)
         job = known.get(key) or jobs(key)
         if allocation.id in ours:
-            if job is None:
+            if allocation.terminal:
+                stops.append(Update(allocation, job))
+            elif job is None:
                 missing[key] = None
             else:
-                (stops if allocation.terminal else starts).append(Update(allocation, job))
+                starts.append(Update(allocation, job))
         elif allocation.desired_status != "run" or allocation.verdict:
             if allocation.client is None or not allocation.client_terminal:
                 stops.append(Report(_never_ran(allocation)))

@@ -40,13 +40,6 @@ class Outbox:
         self._waiting[status.alloc_id] = status
         return True
 
-    def told(self, status: AllocStatus) -> None:
-        """The servers say that this is what they know of an allocation."""
-        self._known[status.alloc_id] = _bare(status)
-        waiting = self._waiting.get(status.alloc_id)
-        if waiting is not None and _bare(waiting) == _bare(status):
-            del self._waiting[status.alloc_id]
-
     def take(self) -> Statuses | None:
         """The next batch to send, or None if there is nothing to send or too much under way."""
         if not self._waiting or len(self._under_way) >= UNDER_WAY_MAX:
@@ -70,6 +63,12 @@ class Outbox:
             for alloc_id, status in self._under_way[number].items():
                 self._waiting.setdefault(alloc_id, status)
         self._under_way.clear()
+
+    def settled(self, alloc_id: str) -> bool:
+        """Whether all that there is to say of an allocation has been acknowledged."""
+        if alloc_id in self._waiting:
+            return False
+        return not any(alloc_id in batch for batch in self._under_way.values())
 
     def forget(self, alloc_id: str) -> None:
         """The allocation is of no interest any more."""
