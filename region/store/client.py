@@ -21,6 +21,7 @@ import grpc.aio
 
 from hanse.clock import Clock
 from hanse.errors import HanseError, NotFound, TooLarge, Unavailable
+from hanse.metrics import Metrics
 from hanse.store import Batch, KeyValue, Listing, Relisted, Txn, TxnResult, written_twice
 from region.store.calls import Caller, read_one
 from region.store.members import Member, Options, connect_all
@@ -58,8 +59,14 @@ class EtcdStore:
         credentials: grpc.ChannelCredentials | None = None,
         options: Options | None = None,
         limits: Limits | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
-        """`endpoints` are "host:port", the local member first. Connects when first used."""
+        """`endpoints` are "host:port", the local member first. Connects when first used.
+
+        `metrics` gets `hanse.store.commit` (ms for each request), `hanse.store.commits` and
+        `hanse.store.commits_failed`.
+        """
+        self._metrics = metrics
         self._options = options or Options()
         self._limits = limits or Limits()
         self._clock = clock
@@ -125,6 +132,7 @@ class EtcdStore:
 
     async def _send(self, group: list[_Waiting]) -> None:
         txns = [waiting.txn for waiting in group]
+        began = self._clock.now()
         request = encode(txns)
         size: int = request.ByteSize()
         try:
@@ -133,6 +141,8 @@ class EtcdStore:
             ask = self._caller.unary(lambda member: member.kv().Txn, request)
             response = await self._caller.call(ask, repeatable=False, size=size)
         except HanseError as error:
+            if self._metrics is not None:
+                self._metrics.count("hanse.store.commits_failed", len(group), kind=error.kind)
             for waiting in group:
                 _fail(waiting.result, error)
         except grpc.aio.AioRpcError as error:
@@ -143,6 +153,10 @@ class EtcdStore:
                 return
             _fail(group[0].result, ValueError(f"etcd refuses the transaction: {error.details()}"))
         else:
+            if self._metrics is not None:
+                self._metrics.count("hanse.store.commits", len(group))
+                took_ms = 1000 * (self._clock.now() - began)
+                self._metrics.sample("hanse.store.commit", took_ms)
             for waiting, result in zip(group, decode(txns, response), strict=True):
                 if not waiting.result.done():
                     waiting.result.set_result(result)
@@ -271,13 +285,19 @@ async def opened(
     credentials: grpc.ChannelCredentials | None = None,
     options: Options | None = None,
     limits: Limits | None = None,
+    metrics: Metrics | None = None,
 ) -> AsyncGenerator[EtcdStore, None]:
     """Run an `EtcdStore` for the length of a `with` block.
 
     An error of the block leaves as it is, not in an exception group.
     """
     store = EtcdStore(
-        endpoints, clock=clock, credentials=credentials, options=options, limits=limits
+        endpoints,
+        clock=clock,
+        credentials=credentials,
+        options=options,
+        limits=limits,
+        metrics=metrics,
     )
     failed: BaseException | None = None
     async with asyncio.TaskGroup() as group:

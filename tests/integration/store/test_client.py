@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from hanse.clock import SystemClock
 from hanse.errors import TooLarge, Unavailable
+from hanse.metrics import Metrics
 from hanse.store import CreatedAt, Delete, KeyIs, Put, Txn, written_twice
 from hanse.testing.store import MemoryStore
 from region.store.client import EtcdStore, opened
@@ -80,7 +82,8 @@ def test_transactions_at_the_same_moment_end_as_if_each_had_come_alone(
 
 
 async def test_many_commits_at_the_same_moment_share_few_requests(etcd: Any) -> None:
-    async with opened([etcd.endpoint], clock=CLOCK) as store:
+    metrics = Metrics(CLOCK)
+    async with opened([etcd.endpoint], clock=CLOCK, metrics=metrics) as store:
         before = await store.revision()
         results = await asyncio.gather(
             *(store.commit(Txn((), (Put(f"/m/{number}", b""),))) for number in range(1_000))
@@ -88,6 +91,7 @@ async def test_many_commits_at_the_same_moment_share_few_requests(etcd: Any) -> 
         assert all(result.succeeded for result in results)
         assert await store.revision() - before <= 3
         assert len((await store.list("/m/")).items) >= 1_000
+    assert "hanse_store_commits 1000" in metrics.prometheus()
 
 
 async def test_a_transaction_over_the_limit_is_refused_and_takes_no_other_along(etcd: Any) -> None:
@@ -132,6 +136,32 @@ async def test_a_cancelled_call_leaves_the_client_as_good_as_before(etcd: Any) -
         async with asyncio.timeout(5):
             result = await store.commit(Txn((), (Put("/c/end", b""),)))
             assert await store.revision() == result.revision
+
+
+async def test_a_watch_that_was_closed_has_closed_its_connection(etcd: Any) -> None:
+    def sockets() -> int:
+        links = (entry for entry in Path("/proc/self/fd").iterdir())
+        return sum(1 for link in links if link.is_symlink() and "socket:" in _target(link))
+
+    async with opened([etcd.endpoint], clock=CLOCK) as store:
+        start = (await store.commit(Txn((), (Put("/w/1", b""),)))).revision
+        before = sockets()
+        watches = [store.watch("/w/", start - 1) for _ in range(10)]
+        await asyncio.gather(*(anext(watch) for watch in watches))
+        assert sockets() >= before + 10
+        for watch in watches:
+            await watch.aclose()
+        del watches
+        async with asyncio.timeout(10):
+            while sockets() > before:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+
+
+def _target(link: Path) -> str:
+    try:
+        return str(link.readlink())
+    except OSError:
+        return ""
 
 
 async def test_a_client_that_is_closed_answers_whoever_still_waits(new_address: Any) -> None:

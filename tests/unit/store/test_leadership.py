@@ -7,7 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 
-from hanse.errors import Unavailable
+import pytest
+
+from hanse.errors import NotFound, Unavailable
 from hanse.store import CreatedAt, Put, Txn
 from hanse.testing.store import MemoryStore
 from region.store.leadership import LEADER_KEY, Candidacy, Term, leaders
@@ -183,6 +185,10 @@ async def test_a_campaign_that_was_lost_without_an_answer_is_run_again() -> None
     store.fail_next_commit(Unavailable("etcd", 0.5), applied=False)
     async with running(server):
         assert server.leading
+        # The first lease is ended, so that the lost transaction can no more arrive.
+        assert server.terms[0].leader.lease == 2
+        with pytest.raises(NotFound):
+            await store.keep_lease(1)
 
 
 async def test_an_observer_sees_each_change_of_leader() -> None:
