@@ -263,16 +263,23 @@ class Jobs(_Part):
         """One job."""
         return self._client.read(Job, f"/v1/job/{segment(job)}", **query)
 
-    def register(self, request: JobRegisterRequest, **query: Query) -> Answer[JobRegisterResponse]:
-        """Submit a job."""
+    def register(
+        self, request: JobRegisterRequest | Mapping[str, object], **query: Query
+    ) -> Answer[JobRegisterResponse]:
+        """Submit a job. A mapping is sent as it is: what it leaves out takes Nomad's defaults."""
         return self._client.write(JobRegisterResponse, "/v1/jobs", request, **query)
 
-    def plan(self, job: Job, *, diff: bool = True, **query: Query) -> Answer[JobPlanResponse]:
+    def plan(
+        self, job: Job | Mapping[str, object], *, diff: bool = True, **query: Query
+    ) -> Answer[JobPlanResponse]:
         """What submitting the job would do; nothing is changed."""
         body = {"Job": job, "Diff": diff}
-        return self._client.write(JobPlanResponse, _job(job.id, "plan"), body, **query)
+        name = job.id if isinstance(job, Job) else str(job.get("ID") or job.get("Name") or "")
+        return self._client.write(JobPlanResponse, _job(name, "plan"), body, **query)
 
-    def validate(self, job: Job, **query: Query) -> Answer[JobValidateResponse]:
+    def validate(
+        self, job: Job | Mapping[str, object], **query: Query
+    ) -> Answer[JobValidateResponse]:
         """What the servers think of a job."""
         return self._client.write(JobValidateResponse, "/v1/validate/job", {"Job": job}, **query)
 
@@ -617,14 +624,23 @@ class Files(_Part):
         """A file from its beginning to its end."""
         return self._client.stream(f"/v1/client/fs/cat/{alloc}", path=path, **query)
 
-    def follow(self, alloc: str, path: str, *, offset: int, origin: str, **query: Query) -> Stream:
-        """A file as it grows, in frames (`hanse.sdk.frames`)."""
+    def read_frames(
+        self,
+        alloc: str,
+        path: str,
+        *,
+        follow: bool = True,
+        offset: int = 0,
+        origin: str = "start",
+        **query: Query,
+    ) -> Stream:
+        """A file, also as it grows, in frames (`hanse.sdk.frames`)."""
         return self._client.stream(
             f"/v1/client/fs/stream/{alloc}",
             path=path,
             offset=str(offset),
             origin=origin,
-            follow="true",
+            follow="true" if follow else "false",
             **query,
         )
 
