@@ -6,12 +6,15 @@ import json
 import os
 import re
 import signal
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
+import docker
 import msgspec
 import pytest
 
+from drivers.docker import DockerDriver
 from drivers.raw_exec import RawExecDriver
 from hanse.clock import SystemClock
 from hanse.driver import (
@@ -23,6 +26,7 @@ from hanse.driver import (
     TaskSpec,
 )
 
+IMAGE = "localhost/hanse-busybox:1"
 _numbers = itertools.count(1)
 
 
@@ -101,7 +105,29 @@ class RawExecRig(Rig):
         return Path(f"/proc/{handle.state['pid']}").exists()
 
 
-RIGS: dict[str, type[Rig]] = {"raw_exec": RawExecRig}
+class DockerRig(Rig):
+    name = "docker"
+
+    def driver(self, **config: object) -> DockerDriver:
+        return DockerDriver(self.context(**config))
+
+    def config(self, script: str) -> dict[str, object]:
+        return {"image": IMAGE, "command": "sh", "args": ["-c", script]}
+
+    def alive(self, handle: TaskHandle) -> bool:
+        try:
+            found = self.engine().inspect_container(handle.state["container_id"])
+        except docker.errors.NotFound:
+            return False
+        return bool(found["State"]["Running"])
+
+    def engine(self) -> docker.APIClient:
+        client = docker.APIClient(version="auto")
+        weakref.finalize(self, client.close)
+        return client
+
+
+RIGS: dict[str, type[Rig]] = {"raw_exec": RawExecRig, "docker": DockerRig}
 
 
 @pytest.fixture(params=sorted(RIGS))
@@ -116,6 +142,13 @@ async def rig(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[R
 @pytest.fixture
 async def raw(tmp_path: Path) -> AsyncIterator[RawExecRig]:
     made = RawExecRig(tmp_path)
+    yield made
+    await made.clean()
+
+
+@pytest.fixture
+async def box(tmp_path: Path, docker_engine: str) -> AsyncIterator[DockerRig]:
+    made = DockerRig(tmp_path)
     yield made
     await made.clean()
 

@@ -10,6 +10,11 @@ from hanse.driver import ExecInput, Exit, LogTarget, TaskHandle
 from hanse.errors import DriverFailed
 
 
+def was_killed(ended: Exit) -> bool:
+    """A process says so by its signal, a container by its code."""
+    return ended in (Exit(signal=9), Exit(code=137))
+
+
 async def test_a_task_that_ends_by_itself_gives_its_code_and_both_streams(rig, logs) -> None:
     driver = rig.driver()
     task = rig.task("echo out; echo err >&2; exit 7")
@@ -51,7 +56,7 @@ async def test_starting_twice_starts_once(rig, logs) -> None:
     second = await rig.start(driver, task)
     assert first.state == second.state
     await driver.stop(first, signal="SIGKILL", grace_s=5)
-    assert (await driver.wait(second)).signal == 9
+    assert was_killed(await driver.wait(second))
     assert logs(task) == "once\n"
 
 
@@ -107,7 +112,7 @@ async def test_a_task_that_ignores_its_signal_is_killed_after_the_grace(rig, log
     await driver.stop(handle, signal="SIGTERM", grace_s=1)
     assert 0.9 < rig.clock.now() - began < 8
     ended = await driver.wait(handle)
-    assert (ended.signal, ended.successful, ended.error) == (9, False, "")
+    assert was_killed(ended)
 
 
 async def test_stopping_an_ended_task_is_no_error(rig) -> None:
@@ -129,8 +134,10 @@ async def test_destroying_ends_the_task_and_twice_is_no_error(rig) -> None:
 
 async def test_a_running_task_is_found_again_by_another_driver(rig, logs, until) -> None:
     task = rig.task("trap 'echo over; exit 6' TERM; echo up; while :; do sleep 0.05; done")
-    handle = await rig.start(rig.driver(), task)
+    first = rig.driver()
+    handle = await rig.start(first, task)
     await until(lambda: "up" in logs(task))
+    del first
     copied = TaskHandle(driver=handle.driver, version=handle.version, state={**handle.state})
     driver = rig.driver()
     assert await driver.recover(copied)
@@ -237,7 +244,7 @@ async def test_closing_an_exec_ends_its_command(rig, inputs, until) -> None:
         handle, ["sh", "-c", "echo up; exec sleep 987"], tty=False, inputs=inputs()
     )
     assert (await anext(outputs)).stdout == b"up\n"
-    assert b"987" in processes()
+    await until(lambda: b"987" in processes())
     await outputs.aclose()
     await until(lambda: b"987" not in processes())
     assert rig.alive(handle)
