@@ -13,7 +13,7 @@ from __future__ import annotations
 import errno
 import os
 import stat as stats
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,7 +28,7 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @contextmanager
-def located(root: Path, path: str) -> Iterator[tuple[int, str]]:
+def located(root: Path, path: str) -> Generator[tuple[int, str], None, None]:
     """Find the path beneath `root`; gives the folder (open) and the name in it, never a link.
 
     The name is "." for the root itself, and may name nothing. Raises Denied for a path that

@@ -58,6 +58,9 @@ OPTIONS = (
     ("grpc.keepalive_timeout_ms", 5_000),
 )
 
+#: grpc has no types.
+_aio: Any = grpc.aio
+
 _read_message: Callable[[bytes], ServerMessage] = decoder(ServerMessage)
 
 
@@ -166,7 +169,7 @@ class Session:
             writer = group.create_task(self._write(stream))
             pulse = group.create_task(self._beat(heartbeat_s))
             try:
-                while (message := await stream.read()) is not grpc.aio.EOF:
+                while (message := await stream.read()) is not _aio.EOF:
                     self._on_message(channel, message)
             except grpc.aio.AioRpcError as error:
                 log.info("session broke", error=_text(error))

@@ -95,6 +95,8 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
     resume_at_ns: int = 0
     #: The stages that are needed once only are done.
     prepared: bool = False
+    #: What the driver still has of attempts that ended.
+    trash: tuple[TaskHandle, ...] = ()
     #: The driver was told to start this attempt and its answer is not known.
     in_doubt: bool = False
 
@@ -192,6 +194,13 @@ class StopFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class Destroyed:
+    """The driver has nothing left of an attempt that ended."""
+
+    handle: TaskHandle
+
+
+@dataclass(frozen=True, slots=True)
 class Signalled:
     """A signal was sent to the task."""
 
@@ -226,6 +235,7 @@ Input = (
     | Kill
     | Restart
     | StopFailed
+    | Destroyed
     | Signalled
     | Said
     | TimerFired
@@ -277,7 +287,7 @@ class StopTask:
 
 @dataclass(frozen=True, slots=True)
 class DestroyTask:
-    """Remove what the driver has of the task, once the memory is safe."""
+    """Remove what the driver has of the task, once the memory is safe; answer `Destroyed`."""
 
     handle: TaskHandle
 
@@ -305,6 +315,9 @@ class TaskMachine:
     memory: Memory = field(default_factory=Memory)
     _serial: int = 0
     _now_ns: int = 0
+    #: An earlier agent started the attempt and nobody knows what came of it: a start that is
+    #: given up now may leave that earlier one behind.
+    _inherited_doubt: bool = False
 
     @property
     def serving(self) -> bool:
@@ -334,6 +347,9 @@ class TaskMachine:
                 return self._on_restart(reason, counted)
             case StopFailed(attempt, problem):
                 return self._on_stop_failed(problem) if self._has_task(attempt) else []
+            case Destroyed(handle):
+                self._set(trash=tuple(each for each in self.memory.trash if each != handle))
+                return []
             case Signalled(signal, reason):
                 self._note(events.signaling(now_ns, signal, reason))
                 return []
@@ -371,9 +387,11 @@ class TaskMachine:
         self, event: StageDone | StageFailed | Started | StartFailed | WorkCancelled
     ) -> list[Effect]:
         memory = self.memory
-        if event.attempt != memory.attempt or memory.handle is not None:
+        if event.attempt != memory.attempt or memory.handle is not None or self.dead:
             return []
-        if not isinstance(event, StageDone):
+        if isinstance(event, StageFailed) and memory.in_doubt and not event.invalid:
+            return self._settle_later()
+        if isinstance(event, Started | StartFailed | WorkCancelled):
             self._set(in_doubt=False)
         if memory.phase is Phase.STOPPING:
             return self._on_given_up(event)
@@ -425,7 +443,7 @@ class TaskMachine:
         handle = memory.handle
         assert handle is not None
         self._note(events.terminated(self._now_ns, end))
-        self._set(handle=None)
+        self._set(handle=None, trash=(*memory.trash, handle))
         done: list[Effect] = [DestroyTask(handle)]
         if memory.dying:
             self._note(events.killed(self._now_ns))
@@ -484,6 +502,9 @@ class TaskMachine:
         if kill.because is not None:
             self._note(kill.because)
         self._set(dying=True, restart="")
+        if self._inherited_doubt and memory.in_doubt:
+            # Only the answer of the driver tells whether there is something to stop.
+            return self._prepare() if memory.phase is Phase.BACKOFF else []
         match memory.phase:
             case Phase.NEW | Phase.BACKOFF:
                 self._note(events.killed(self._now_ns))
@@ -556,8 +577,13 @@ class TaskMachine:
     # After the agent was away.
 
     def _on_recovered(self, found: bool, problem: str) -> list[Effect]:
+        trash = [DestroyTask(handle) for handle in self.memory.trash]
+        return [*trash, *self._resume(found, problem)]
+
+    def _resume(self, found: bool, problem: str) -> list[Effect]:
         memory = self.memory
         rest_ns = max(0, memory.resume_at_ns - self._now_ns)
+        self._inherited_doubt = memory.in_doubt
         if memory.phase in _WORKS:
             return self._prepare()
         if memory.phase is Phase.BACKOFF:
@@ -584,6 +610,11 @@ class TaskMachine:
             return self._prepare()
         self._note(events.killed(self._now_ns))
         return self._die(failed=False)
+
+    def _settle_later(self) -> list[Effect]:
+        """A stage failed before the driver could be asked about a start in doubt."""
+        self._set(phase=Phase.BACKOFF, resume_at_ns=self._now_ns + STOP_RETRY_NS)
+        return [self._timer(STOP_RETRY_NS)]
 
     # Bookkeeping.
 

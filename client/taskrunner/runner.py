@@ -89,7 +89,7 @@ class TaskRunner:
     def restore(self) -> None:
         """Take up again where an earlier agent left off."""
         memory = self.machine.memory
-        if self.machine.dead or memory.phase is m.Phase.NEW:
+        if memory.phase is m.Phase.NEW:
             return
         if memory.handle is None:
             self.feed(m.Recovered(found=True))
@@ -154,6 +154,8 @@ class TaskRunner:
             folders=self._folders,
             situation=situation(self._world, driver),
         )
+        if self.machine.memory.in_doubt:
+            return []  # It may run already: only the driver can tell.
         return driver.validate(self._spec.config)
 
     # The driver.
@@ -227,6 +229,7 @@ class TaskRunner:
         try:
             await self._world.checkpoint.flush()
             await driver.destroy(handle)
+            self.feed(m.Destroyed(handle))
         except HanseError as error:
             self._log.warning("could not clean up after task", error=str(error))
         except Exception:
