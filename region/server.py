@@ -19,12 +19,21 @@ from hanse.service import Service
 from hanse.store import Store
 from hanse.structs.api import (
     JobDeregisterResponse,
+    JobPlanResponse,
     JobRegisterResponse,
+    JobScaleRequest,
     JobSubmission,
+    SchedulerConfiguration,
 )
-from hanse.structs.job import Job
+from hanse.structs.deployment import DeploymentUpdateResponse
+from hanse.structs.job import Job, JobVersionTag
+from hanse.structs.node import DrainSpec
+from region import garbage
 from region.broker.broker import Broker
-from region.commands import jobs
+from region.broker.capacity import Capacity
+from region.commands import deployments, jobs, nodes, other, plans, scaling
+from region.deploy.watcher import DeploymentWatcher
+from region.drain.drainer import Drainer
 from region.jobs.admission import Rules
 from region.jobs.validate import DriverCheck, Limits
 from region.nodes.presence import Presence
@@ -143,8 +152,13 @@ class Region:
             async with asyncio.TaskGroup() as group:
                 self.broker = Broker(leading, executor=self._executor)
                 group.create_task(self.broker.run(), name="broker")
-                nodes = NodeWatcher(leading, self._presence)
-                group.create_task(nodes.run(), name="nodes")
+                for service in (
+                    NodeWatcher(leading, self._presence),
+                    DeploymentWatcher(leading, self._history),
+                    Drainer(leading),
+                    garbage.Collector(leading, self.config.server),
+                ):
+                    group.create_task(service.run(), name=type(service).__name__)
         except* Fenced:
             log.warning("stepping down: another server leads")
         finally:
@@ -213,6 +227,98 @@ class Region:
             enforce_prior=enforce_prior,
             history=self._history,
         )
+
+    async def plan_job(self, job: Job, *, diff: bool) -> JobPlanResponse:
+        """Say what registering a job would do. Raises Invalid, Unsupported."""
+        broker = self.broker
+        capacity = broker.capacity if broker is not None else Capacity(self.state, self.name)
+        return plans.plan(self._writer, capacity.view(), job, self._rules, diff=diff)
+
+    async def set_job_stable(self, namespace: str, job_id: str, version: int, stable: bool) -> int:
+        """Mark a version as one to go back to, or not; gives the index. Raises NotFound."""
+        return await scaling.set_stable(self._writer, namespace, job_id, version, stable)
+
+    async def scale_job(
+        self, namespace: str, job_id: str, request: JobScaleRequest
+    ) -> JobRegisterResponse:
+        """Change a count, or record an event. Raises NotFound, Invalid, Denied."""
+        return await scaling.scale(self._writer, namespace, job_id, request, self._history)
+
+    async def tag_version(
+        self, namespace: str, job_id: str, version: int | None, name: str, description: str
+    ) -> JobVersionTag:
+        """Name a version; None is the latest. Raises NotFound, Invalid."""
+        return await scaling.tag(self._writer, namespace, job_id, version, name, description)
+
+    async def untag_version(self, namespace: str, job_id: str, name: str) -> int:
+        """Take a name away; gives the index. Raises NotFound."""
+        return await scaling.untag(self._writer, namespace, job_id, name)
+
+    # Allocations and deployments.
+
+    async def stop_allocation(
+        self, alloc_id: str, *, no_shutdown_delay: bool = False, reschedule: bool = False
+    ) -> tuple[str, int]:
+        """Stop and replace an allocation; gives the evaluation and the index. Raises NotFound."""
+        return await other.stop_allocation(
+            self._writer, alloc_id, no_shutdown_delay=no_shutdown_delay, reschedule=reschedule
+        )
+
+    async def fail_deployment(self, deployment_id: str) -> DeploymentUpdateResponse:
+        """Give a deployment up. Raises NotFound, Invalid."""
+        return await deployments.fail(self._writer, deployment_id, self._history)
+
+    async def pause_deployment(self, deployment_id: str, pause: bool) -> DeploymentUpdateResponse:
+        """Hold a deployment, or go on with it. Raises NotFound, Invalid."""
+        return await deployments.pause(self._writer, deployment_id, pause)
+
+    async def promote_deployment(
+        self, deployment_id: str, groups: Sequence[str] | None
+    ) -> DeploymentUpdateResponse:
+        """Let canaries take over; None is those of all groups. Raises NotFound, Invalid."""
+        return await deployments.promote(self._writer, deployment_id, groups)
+
+    async def set_allocation_health(
+        self, deployment_id: str, healthy: Sequence[str], unhealthy: Sequence[str]
+    ) -> DeploymentUpdateResponse:
+        """Say which allocations of a deployment are well. Raises NotFound, Invalid."""
+        return await deployments.set_health(self._writer, deployment_id, healthy, unhealthy)
+
+    # Nodes.
+
+    async def drain_node(
+        self, node_id: str, spec: DrainSpec | None, mark_eligible: bool, meta: dict[str, str]
+    ) -> tuple[list[str], int]:
+        """Drain a node, or with None stop that; gives evaluations and the index."""
+        return await nodes.drain(self._writer, node_id, spec, mark_eligible, meta)
+
+    async def set_eligibility(self, node_id: str, eligible: bool) -> tuple[list[str], int]:
+        """Allow or forbid new placements; gives evaluations and the index."""
+        return await nodes.set_eligibility(self._writer, node_id, eligible)
+
+    async def purge_node(self, node_id: str) -> tuple[list[str], int]:
+        """Forget a node; gives evaluations and the index. Raises NotFound."""
+        return await nodes.purge(self._writer, node_id)
+
+    async def evaluate_node(self, node_id: str) -> tuple[list[str], int]:
+        """Look at the jobs of a node again; gives evaluations and the index."""
+        return await nodes.evaluate(self._writer, node_id)
+
+    # The region.
+
+    async def collect_garbage(self) -> None:
+        """Forget all that is dead, whatever its age."""
+        writer = self._writer
+        unfenced = Leading(
+            writer.state, writer.store, writer.clock, writer.rng, fence=None, region=self.name
+        )
+        await garbage.collect(unfenced, garbage.ALL)
+
+    async def set_scheduler_config(
+        self, config: SchedulerConfiguration, cas: int | None
+    ) -> tuple[bool, int]:
+        """Replace the settings, with `cas` only at that index; gives whether, and the index."""
+        return await other.set_scheduler_config(self._writer, config, cas)
 
 
 def _listen_address(config: AgentConfig) -> str:

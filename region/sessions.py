@@ -160,6 +160,8 @@ class Sessions:
             return
         for change in applied.changes:
             if change.table != "allocs":
+                if change.table == "nodes" and change.new is None:
+                    self._purged(change.key)
                 continue
             old, new = change.old, change.new
             alloc = new if new is not None else old
@@ -176,6 +178,12 @@ class Sessions:
                 continue
             session.dirty[alloc.id] = None
             session.something.set()
+
+    def _purged(self, node_id: object) -> None:
+        """End the session of a node that was purged; it may come back as a new one."""
+        session = self._by_node.get(node_id) if isinstance(node_id, str) else None
+        if session is not None:
+            session.over.set()
 
     def _desired(self, session: Session) -> Desired:
         """What changed for a node since it was last told."""

@@ -190,9 +190,12 @@ class Broker:
         evaluation = ticket.evaluation
         job = state.job(*ticket.key)
         seed = self._rng.getrandbits(63)
+        deployment_id = state.latest_deployment_id(*ticket.key)
         seen = Seen(
             state.stored_revision(keys.job(*ticket.key)),
             state.stored_revision(keys.evaluation(evaluation.id)),
+            deployment_id,
+            state.stored_revision(keys.deployment(deployment_id)) if deployment_id else 0,
         )
         problem: Exception | None = None
         base: Snapshot | None = None

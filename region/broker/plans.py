@@ -42,6 +42,9 @@ class Seen(NamedTuple):
 
     job_revision: int
     eval_revision: int
+    #: The deployment in the snapshot; "" if there was none.
+    deployment_id: str = ""
+    deployment_revision: int = 0
 
 
 class Part(NamedTuple):
@@ -102,7 +105,11 @@ def transactions(
         size += len(write.value)
     parts.append(Part((job_is,), (*current, *tail)))
     first = parts[0]
-    parts[0] = first._replace(compares=(*first.compares, KeyIs(eval_key, seen.eval_revision)))
+    compares = [*first.compares, KeyIs(eval_key, seen.eval_revision)]
+    touched_ids = {d.id for d in (plan.deployment, *plan.ended_deployments) if d is not None}
+    if seen.deployment_id in touched_ids:
+        compares.append(KeyIs(keys.deployment(seen.deployment_id), seen.deployment_revision))
+    parts[0] = first._replace(compares=tuple(compares))
     return Made(tuple(parts), eval_key)
 
 

@@ -128,7 +128,7 @@ def change(tables: Tables, work: Work, decided: Decided) -> None:
     """Apply one decision, unless the allocation is gone or has seen it."""
     made, index = decided.change, decided.order[0]
     old = tables.allocs.get(made.alloc_id)
-    if old is None or (made.made_index and old.alloc_modify_index >= made.made_index):
+    if old is None or (made.made_index and old.alloc_modify_index > made.made_index):
         return
     fields: dict[str, Any] = {
         name: value
@@ -152,9 +152,10 @@ def change(tables: Tables, work: Work, decided: Decided) -> None:
         **fields,
         modify_index=max(old.modify_index, index),
         alloc_modify_index=index,
-        modify_ns=decided.made_ns,
+        modify_ns=max(old.modify_ns, decided.made_ns),
     )
-    _update(tables, work, old, new)
+    if not made.made_index or new != old:
+        _update(tables, work, old, new)
 
 
 def report(
@@ -173,7 +174,7 @@ def report(
             client=status,
             client_modify_index=at,
             modify_index=max(old.modify_index, at),
-            modify_ns=status.modified_ns or old.modify_ns,
+            modify_ns=max(old.modify_ns, status.modified_ns),
         )
         _update(tables, work, old, new)
 

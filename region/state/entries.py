@@ -92,10 +92,7 @@ class JobEntry:
         """`pending`, `running` or `dead`."""
         if self.live:
             return "running"
-        if self.open_evals:
-            return "pending"
-        stopped = self.job is not None and self.job.stop
-        return "dead" if stopped or self.evals or self.allocs else "pending"
+        return "pending" if self.open_evals else "dead"
 
     def summary(self) -> JobSummary:
         """Instances by state."""

@@ -252,6 +252,11 @@ class State:
         found = [d for d in (self.deployment(i) for i in ids) if d is not None]
         return sorted(found, key=lambda d: (d.create_index, d.id), reverse=True)
 
+    def latest_deployment_id(self, namespace: str, job_id: str) -> str:
+        """The newest deployment of a job; "" if there is none."""
+        found = self.deployments_of_job(namespace, job_id)
+        return found[0].id if found else ""
+
     # Nodes, services, settings.
 
     def node(self, node_id: str) -> Node | None:
