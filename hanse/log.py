@@ -117,8 +117,8 @@ def set_up(settings: LogSettings) -> None:
     """Route structlog, and the standard library's logging from warnings up, to `settings`."""
 
     def render(logger: object, method: str, event: _EventDict) -> str:
-        del logger
-        settings.write(_line(method, event))
+        name = logger.name if isinstance(logger, _Named) else ""
+        settings.write(_line(name, method, event))
         raise structlog.DropEvent
 
     structlog.configure(
@@ -129,11 +129,19 @@ def set_up(settings: LogSettings) -> None:
             render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
+        logger_factory=lambda *names: _Named(str(names[0]) if names else ""),
         cache_logger_on_first_use=True,
     )
     root = logging.getLogger()
     root.handlers[:] = [_Bridge()]
     root.setLevel(logging.WARNING)
+
+
+class _Named:
+    """Knows which module speaks; the rendering processor does everything else."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name.removeprefix("hanse.")
 
 
 class _Bridge(logging.Handler):
@@ -145,11 +153,11 @@ class _Bridge(logging.Handler):
         getattr(log, method)(record.getMessage(), exc_info=record.exc_info or None)
 
 
-def _line(method: str, event: _EventDict) -> LogLine:
+def _line(name: str, method: str, event: _EventDict) -> LogLine:
     level = {"debug": "DEBUG", "info": "INFO", "warning": "WARN"}.get(method, "ERROR")
     at = str(event.pop("@timestamp"))[:23] + "Z"
     message = str(event.pop("event"))
-    module = str(event.pop("module", "")) or "agent"
+    module = name or "agent"
     trace = event.pop("exception", None)
     fields = " ".join(f"{key}={_value(value)}" for key, value in event.items())
     text = f"{at} [{level}]{' ' * (6 - len(level))}{module}: {message}"
@@ -181,4 +189,4 @@ def _value(value: object) -> str:
 
 def get_logger(module: str) -> Any:
     """A logger whose lines carry the name of the part that speaks."""
-    return structlog.get_logger(module=module.removeprefix("hanse."))
+    return structlog.get_logger(module)
