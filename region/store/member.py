@@ -257,7 +257,8 @@ class Supervisor:
         said = read_line(line)
         if said is None:
             return
-        self._last_words = [*self._last_words[-19:], said.text]
+        if said.level >= _LEVELS["warn"]:
+            self._last_words = [*self._last_words[-19:], said.text]
         log.log(said.level, "etcd says", text=said.text, **said.fields)
 
     async def _stop(self, process: asyncio.subprocess.Process) -> None:
