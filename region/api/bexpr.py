@@ -270,22 +270,21 @@ class _Parser:
         raise self._expected('"in" or "not in"')
 
     def _selector(self) -> Selector:
-        token = self._next()
+        token = self._now
         if token.kind == "string" and token.text.startswith('"/'):
+            self._next()
             pointer = _unquoted(token)
             names = (part.replace("~1", "/").replace("~0", "~") for part in pointer[1:].split("/"))
             return Selector(tuple(names), token.position)
         if token.kind != "word" or token.text in _KEYWORDS:
-            self._at -= 1
             raise self._expected("a selector")
+        self._next()
         parts = [token.text]
         while True:
             if self._sign("."):
-                part = self._next()
-                if part.kind not in ("word", "index", "number"):
-                    self._at -= 1
+                if self._now.kind not in ("word", "index", "number"):
                     raise self._expected("a name")
-                parts.append(part.text)
+                parts.append(self._next().text)
             elif self._sign("["):
                 key = self._next()
                 if key.kind not in ("string", "raw") or not self._sign("]"):

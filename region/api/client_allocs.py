@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from hanse.errors import Invalid, Unsupported
-from hanse.rpc.messages import AllocRequest
+from hanse.rpc.messages import AllocRequest, MetaRequest
 from hanse.structs.service import CheckQueryResult
 from hanse.structs.stats import AllocResourceUsage, HostStats
 from hanse.structs.wire import Wire
-from region.api.endpoint import Answer, Call, Param, Routes, json_answer, written
+from region.api.endpoint import Answer, Call, Param, Routes, written
 from region.api.errors import ENTERPRISE_ONLY, HTTPFailure
 from region.api.job_writes import Written
 from region.api.node_calls import (
@@ -26,6 +27,9 @@ from region.api.views import group_of, job_of
 from region.jobs.decode import decode_body
 
 routes = Routes("Client")
+
+META_CHARS_MAX = 16 * 1024
+_META_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]{0,127}")
 
 
 @routes.add(
@@ -70,10 +74,10 @@ class NodeMeta(Wire, frozen=True, kw_only=True):
 
 
 class NodeMetaRequest(Wire, frozen=True, kw_only=True):
-    """What to change."""
+    """What to change; a value of null removes its key."""
 
     node_id: str = ""
-    meta: dict[str, str] = {}
+    meta: dict[str, object] = {}
 
 
 @routes.add(
@@ -85,17 +89,39 @@ class NodeMetaRequest(Wire, frozen=True, kw_only=True):
     cors=True,
 )
 async def node_meta(call: Call) -> Answer:
-    """Read a node's metadata; all of it comes from its configuration so far."""
-    node = call.state.node(node_of(call))
-    meta = node.meta if node is not None else {}
-    return json_answer(NodeMeta(meta=meta, static=meta))
+    """Read a node's metadata, and where it comes from."""
+    return await json_of(call, node_of(call), "NodeMeta", MetaRequest())
 
 
-@routes.write("/v1/client/metadata", body=NodeMetaRequest, params=(NODE_ID,), statuses=NO_NODE)
+@routes.write(
+    "/v1/client/metadata",
+    body=NodeMetaRequest,
+    response=NodeMeta,
+    params=(NODE_ID,),
+    statuses=NO_NODE,
+)
 async def put_node_meta(call: Call) -> Answer:
-    """Change a node's metadata: not done by this version."""
-    decode_body(NodeMetaRequest, call.body)
-    raise Unsupported(["changing node metadata while the agent runs"])
+    """Change a node's metadata while it runs."""
+    request, _ = decode_body(NodeMetaRequest, call.body)
+    changes = meta_changes(request.meta)
+    node_id = node_of(call, request.node_id)
+    return await json_of(call, node_id, "NodeMeta", MetaRequest(changes=changes))
+
+
+def meta_changes(meta: dict[str, object]) -> dict[str, str | None]:
+    """The changes a body asks for. Raises Invalid."""
+    if not meta:
+        raise Invalid("", "missing required Meta object")
+    changes: dict[str, str | None] = {}
+    for key, value in meta.items():
+        if not _META_KEY.fullmatch(key):
+            raise Invalid("Meta", f"invalid key {key[:128]!r}")
+        if not (value is None or isinstance(value, str)):
+            raise Invalid(f"Meta.{key}", "must be text or null")
+        if value is not None and len(value) > META_CHARS_MAX:
+            raise Invalid(f"Meta.{key}", f"longer than {META_CHARS_MAX} characters")
+        changes[key] = value
+    return changes
 
 
 @routes.add(

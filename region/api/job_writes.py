@@ -7,12 +7,11 @@ from typing import Any, TypeVar
 import msgspec
 
 from hanse.errors import HanseError, Invalid, InvalidMany, NotFound
+from hanse.structs import api
 from hanse.structs.api import (
     JobDeregisterResponse,
     JobEvaluateRequest,
-    JobPlanRequest,
     JobPlanResponse,
-    JobRegisterRequest,
     JobRegisterResponse,
     JobRevertRequest,
     JobScaleRequest,
@@ -36,15 +35,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 _HAS_WARNINGS = (JobRegisterResponse, JobPlanResponse, JobValidateResponse)
 
 
-class WriteRequest(Wire, frozen=True, kw_only=True):
-    """What any body of a write may say of where it is meant for."""
-
-    region: str = ""
-    namespace: str = ""
-    secret_id: str = ""
-
-
-class RegisterBody(JobRegisterRequest, frozen=True, kw_only=True):
+class JobRegisterRequest(api.JobRegisterRequest, frozen=True, kw_only=True):
     """Body of a registration."""
 
     region: str = ""
@@ -52,7 +43,7 @@ class RegisterBody(JobRegisterRequest, frozen=True, kw_only=True):
     secret_id: str = ""
 
 
-class PlanBody(JobPlanRequest, frozen=True, kw_only=True):
+class JobPlanRequest(api.JobPlanRequest, frozen=True, kw_only=True):
     """Body of a dry run."""
 
     region: str = ""
@@ -60,7 +51,7 @@ class PlanBody(JobPlanRequest, frozen=True, kw_only=True):
     secret_id: str = ""
 
 
-class ValidateBody(Wire, frozen=True, kw_only=True):
+class JobValidateRequest(Wire, frozen=True, kw_only=True):
     """Body of a validation."""
 
     job: Job | None = None
@@ -83,7 +74,9 @@ def with_warnings(document: T, warnings: list[str]) -> T:
     return msgspec.structs.replace(document, warnings="\n".join(lines))
 
 
-def placed(call: Call, body: RegisterBody | PlanBody | ValidateBody) -> tuple[Job, str]:
+def placed(
+    call: Call, body: JobRegisterRequest | JobPlanRequest | JobValidateRequest
+) -> tuple[Job, str]:
     """The job of a body in its namespace, and the region that the request is for.
 
     Namespace: query, then body, then job. Region: body, then query, then job. Raises Invalid.
@@ -122,7 +115,7 @@ def _eval_priority(call: Call, body: int = 0) -> int:
 
 
 async def _register(call: Call) -> Answer:
-    body, warnings = decode_job_body(RegisterBody, call.body)
+    body, warnings = decode_job_body(JobRegisterRequest, call.body)
     job, region = placed(call, body)
     check_region(call, job, region)
     response = await call.region.register_job(
@@ -145,7 +138,7 @@ def _submission(submission: JobSubmission | None, job: Job) -> JobSubmission | N
 
 
 _REGISTER: dict[str, Any] = {
-    "body": RegisterBody,
+    "body": JobRegisterRequest,
     "response": JobRegisterResponse,
     "meta": "write",
     "params": (params.NAMESPACE,),
@@ -167,14 +160,14 @@ async def register_named_job(call: Call) -> Answer:
 
 @routes.write(
     "/v1/job/{job_id+}/plan",
-    body=PlanBody,
+    body=JobPlanRequest,
     response=JobPlanResponse,
     meta="write",
     params=(params.NAMESPACE,),
 )
 async def plan_job(call: Call) -> Answer:
     """Say what registering this job would do; nothing is changed."""
-    body, warnings = decode_job_body(PlanBody, call.body)
+    body, warnings = decode_job_body(JobPlanRequest, call.body)
     job, region = placed(call, body)
     check_region(call, job, region)
     response = await call.region.plan_job(job, diff=body.diff)
@@ -183,13 +176,13 @@ async def plan_job(call: Call) -> Answer:
 
 @routes.write(
     "/v1/validate/job",
-    body=ValidateBody,
+    body=JobValidateRequest,
     response=JobValidateResponse,
     params=(params.NAMESPACE,),
 )
 async def validate_job(call: Call) -> Answer:
     """Say what is wrong with a job; an answer of 200 in any case."""
-    body, warnings = decode_job_body(ValidateBody, call.body)
+    body, warnings = decode_job_body(JobValidateRequest, call.body)
     if body.job is None:
         raise Invalid("", "Job must be specified")
     own = call.region.name

@@ -28,9 +28,9 @@ def alloc_of(call: Call) -> Allocation:
     return alloc
 
 
-def node_of(call: Call) -> str:
+def node_of(call: Call, named: str = "") -> str:
     """The node asked for, or this agent's own. Raises Invalid and NotFound."""
-    node_id = call.query.text("node_id") or call.agent.node_id
+    node_id = call.query.text("node_id") or named or call.agent.node_id
     if not node_id:
         raise Invalid("", "No local Node and node_id not provided")
     if call.state.node(node_id) is None:

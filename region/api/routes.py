@@ -20,6 +20,7 @@ from region.api import (
     nodes,
     openapi,
     operator,
+    parse,
     refused,
     search,
     services,
@@ -33,6 +34,7 @@ from region.api.allocstubs import StubCache
 from region.api.endpoint import Endpoint
 from region.api.events import EventBuffer
 from region.api.openapi import OpenApi
+from region.api.parse import Parsing
 from region.api.ports import RegionPort
 
 _ALL = (
@@ -54,6 +56,7 @@ _ALL = (
     monitor.routes,
     event_stream.routes,
     openapi.routes,
+    parse.routes,
 )
 
 
@@ -69,6 +72,7 @@ def parts(region: RegionPort, agent: AgentInfo, config: AgentConfig) -> dict[str
         Admitting(region.name, config),
         AllocOrder(region.state),
         StubCache(),
+        Parsing(),
         EventBuffer(region.state),
         OpenApi(endpoints(), agent.version),
     )
