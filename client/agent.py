@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from random import Random
-from typing import Any
+from typing import Any, TypeVarTuple, Unpack
 
 import grpc.aio
 import msgspec
@@ -36,6 +36,8 @@ from hanse.structs.node import DriverInfo, Node
 from hanse.structs.times import rfc3339
 
 log = structlog.get_logger(__name__)
+
+_Args = TypeVarTuple("_Args")
 
 #: How long the first registration waits for drivers to say whether they work; those that take
 #: longer are reported when they have.
@@ -184,13 +186,15 @@ class Client:
 
     def call(self, channel: grpc.aio.Channel, call: Call) -> None:
         """Answer a call, beside everything else."""
-        self._spawn(self._calls.answer(channel, call))
+        self._spawn(self._calls.answer, channel, call)
 
     # What runners need.
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _spawn(
+        self, work: Callable[[Unpack[_Args]], Coroutine[Any, Any, None]], *args: *_Args
+    ) -> asyncio.Task[None]:
         assert self._group is not None, "the client is not running"
-        return self._group.create_task(_guarded(work))
+        return self._group.create_task(_guarded(work, *args))
 
     def _publish(self, status: AllocStatus) -> None:
         if self._outbox.put(status):
@@ -237,7 +241,11 @@ class Client:
         await self._first_drivers
         while True:
             await self.clock.sleep(DRIVERS_EVERY_S)
-            await asyncio.gather(*(self._ask_driver(name) for name in self.drivers))
+            await self.look_at_drivers()
+
+    async def look_at_drivers(self) -> None:
+        """Ask every driver whether it works, and tell the servers what changed."""
+        await asyncio.gather(*(self._ask_driver(name) for name in self.drivers))
 
     def _describe_node(self) -> None:
         node = node_of(
@@ -286,9 +294,11 @@ def _differs(before: DriverInfo, after: DriverInfo) -> bool:
     )
 
 
-async def _guarded(work: Coroutine[Any, Any, None]) -> None:
+async def _guarded(
+    work: Callable[[Unpack[_Args]], Coroutine[Any, Any, None]], *args: *_Args
+) -> None:
     """Run the work of one allocation: a mistake in it must not take the other tasks along."""
     try:
-        await work
+        await work(*args)
     except Exception:
         log.exception("work of an allocation broke")

@@ -172,7 +172,7 @@ class Allocations:
                 runner.feed(m.Unblocked())
 
     def _on_ended(self, runner: AllocRunner) -> None:
-        self._world.spawn(self._after_end(runner.id))
+        self._world.spawn(self._after_end, runner.id)
 
     async def _after_end(self, alloc_id: str) -> None:
         self._begin_unblocked()
@@ -184,7 +184,7 @@ class Allocations:
         runner = self._runners[alloc_id]
         self._doomed.add(alloc_id)
         if runner.machine.done:
-            self._world.spawn(self._remove(alloc_id))
+            self._world.spawn(self._remove, alloc_id)
         else:
             runner.stop()
 

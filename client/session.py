@@ -145,7 +145,8 @@ class Session:
             )()
             try:
                 async with asyncio.timeout(WELCOME_S):
-                    await stream.write(Hello(node=self._node(), secret=self._secret))
+                    node = self._node()
+                    await stream.write(Hello(node=node, secret=self._secret))
                     welcome = await stream.read()
             except TimeoutError as error:
                 raise Unavailable(f"server {server}", WELCOME_S) from error
@@ -156,13 +157,19 @@ class Session:
             self.server = server
             self._told = welcome.servers
             log.info("session open", server=server, ttl_s=welcome.ttl_s)
-            # The node may have changed since it said hello.
-            self._queue = deque(
-                (m for m in self._queue if not isinstance(m, NodeChanged)), maxlen=QUEUE_MAX
-            )
+            self._drop_old_news(node)
             self._outbox.reconnect()
             self._wake.set()
             await self._exchange(channel, stream, welcome.heartbeat_s)
+
+    def _drop_old_news(self, said: Node) -> None:
+        """Of changes before the hello nothing need be said; of one since, once."""
+        news: list[NodeMessage] = [
+            message for message in self._queue if not isinstance(message, NodeChanged)
+        ]
+        if self._node() != said:
+            news.append(NodeChanged(node=self._node()))
+        self._queue = deque(news, maxlen=QUEUE_MAX)
 
     async def _exchange(self, channel: grpc.aio.Channel, stream: Any, heartbeat_s: float) -> None:
         async with asyncio.TaskGroup() as group:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Protocol, TypeVarTuple, Unpack
 
 from client.checkpoint import Checkpoint
 from client.checks import Prober
@@ -16,8 +16,17 @@ from hanse.driver import Driver
 from hanse.structs.allocation import AllocStatus
 from hanse.structs.node import Node
 
-#: Starts a coroutine that belongs to the agent's task group. It must not raise.
-Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
+_Args = TypeVarTuple("_Args")
+
+
+class Spawn(Protocol):
+    """Starts work that belongs to the agent's task group. What it raises is only logged."""
+
+    def __call__(
+        self, work: Callable[[Unpack[_Args]], Coroutine[Any, Any, None]], *args: *_Args
+    ) -> asyncio.Task[None]:
+        """Start `work(*args)` soon; cancelling what is given back ends it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,9 +109,11 @@ class Offering:
             if check_id not in self._loops:
                 self._states[check_id] = CheckState()
                 self._loops[check_id] = self._world.spawn(
-                    keep_checking(
-                        check, self._world.prober, self._world.clock, partial(self._report, check)
-                    )
+                    keep_checking,
+                    check,
+                    self._world.prober,
+                    self._world.clock,
+                    partial(self._report, check),
                 )
 
     def _report(self, check: CheckPlan, probe: Probe) -> None:

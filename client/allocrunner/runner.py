@@ -159,7 +159,7 @@ class AllocRunner:
     def _perform(self, effect: m.Effect) -> None:
         match effect:
             case m.Prepare():
-                self._world.spawn(self._prepare())
+                self._world.spawn(self._prepare)
             case m.BeginTask(task):
                 self.tasks[task].feed(task_machine.Begin())
             case m.KillTask(task, because, no_delay):
@@ -167,7 +167,7 @@ class AllocRunner:
             case m.SetTimer(kind, serial, delay_ns):
                 if kind in self._timers:
                     self._timers[kind].cancel()
-                self._timers[kind] = self._world.spawn(self._sleep(kind, serial, delay_ns))
+                self._timers[kind] = self._world.spawn(self._sleep, kind, serial, delay_ns)
             case m.Ended():
                 status, _ = self.machine.status
                 self._log.info("allocation ended", status=status)

@@ -94,7 +94,7 @@ class TaskRunner:
         if memory.handle is None:
             self.feed(m.Recovered(found=True))
         else:
-            self._world.spawn(self._recover(memory.handle))
+            self._world.spawn(self._recover, memory.handle)
 
     def _perform(self, effect: m.Effect) -> None:
         spawn = self._world.spawn
@@ -102,21 +102,21 @@ class TaskRunner:
             case m.RunStage("configure", attempt):
                 self._configure(attempt)
             case m.RunStage(stage, attempt):
-                self._work = spawn(self._run_stage(stage, attempt))
+                self._work = spawn(self._run_stage, stage, attempt)
             case m.StartTask(attempt):
-                self._work = spawn(self._start(attempt))
+                self._work = spawn(self._start, attempt)
             case m.CancelWork(attempt):
                 self._cancel_work(attempt)
             case m.WatchTask(attempt, handle):
-                spawn(self._watch(attempt, handle))
+                spawn(self._watch, attempt, handle)
             case m.StopTask(attempt, handle, signal, grace_s):
-                spawn(self._stop(attempt, handle, signal, grace_s))
+                spawn(self._stop, attempt, handle, signal, grace_s)
             case m.DestroyTask(handle):
-                spawn(self._destroy(handle))
+                spawn(self._destroy, handle)
             case m.SetTimer(serial, delay_ns):
                 if self._timer is not None:
                     self._timer.cancel()
-                self._timer = spawn(self._sleep(serial, delay_ns))
+                self._timer = spawn(self._sleep, serial, delay_ns)
 
     # Stages.
 
