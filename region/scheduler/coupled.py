@@ -23,7 +23,7 @@ from region.scheduler.peers import Peers
 from region.scheduler.rank import Index
 
 #: Nodes times instances that are looked at without choosing the best of each kind first.
-_LOOKS_MAX = 1 << 20
+LOOKS_MAX = 1 << 20
 
 
 @dataclass(slots=True)
@@ -154,9 +154,15 @@ def _used(values: Column, there: Mapping[int, int]) -> Floats:
 
 
 def choose(
-    board: Board, wish: rank.Wish, rows: Mask, wanted: int, couplings: Couplings
+    board: Board,
+    wish: rank.Wish,
+    rows: Mask,
+    wanted: int,
+    couplings: Couplings,
+    *,
+    looks_max: int = LOOKS_MAX,
 ) -> rank.Choice:
-    """As `rank.choose`, one instance after the other."""
+    """As `rank.choose`, one instance after the other. Counts its choices in `couplings`."""
     scorer = rank.Scorer(board, wish)
     chosen: list[int] = []
     candidates = np.flatnonzero(rows)
@@ -165,7 +171,7 @@ def choose(
     zero = np.zeros(1, np.intp)
     total, parts = (values[:, 0] for values in scorer.parts(candidates, zero))
     kinds = _kinds(couplings, candidates)
-    if len(candidates) * wanted > _LOOKS_MAX:
+    if len(candidates) * wanted > looks_max:
         keep = _best_of_each(kinds, parts, total, board.view.capacity.order[candidates], wanted)
         candidates, total, parts, kinds = (
             candidates[keep],

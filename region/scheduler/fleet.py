@@ -342,7 +342,7 @@ class Fleet:
         self._dead.add(row)
         self._changed(row)
         if len(self._dead) > max(_DEAD_ROWS_MIN, self._size // 2):
-            self._start_anew()
+            self.start_anew()
 
     def charge(self, node_id: str, usage: Usage) -> None:
         """Count what an allocation takes; its node need not be registered (yet)."""
@@ -494,7 +494,7 @@ class Fleet:
             self._journal_from = self._generation
             self._journal = []
 
-    def _start_anew(self) -> None:
+    def start_anew(self) -> None:
         """Drop the rows that have neither node nor charge, and number the rest from 0."""
         free = self._free
         keep = [

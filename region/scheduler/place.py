@@ -1,8 +1,8 @@
-"""Gives the wanted instances of a group their nodes, or the reasons why they have none."""
+"""Gives the wanted instances their nodes, or the reasons why they have none."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,7 +16,7 @@ from region.scheduler import coupled, rank
 from region.scheduler.affinity import affinity_of
 from region.scheduler.board import Board, dynamic_count
 from region.scheduler.coupled import Couplings, couplings_of
-from region.scheduler.feasible import Feasible, classes_of
+from region.scheduler.feasible import classes_of, feasible
 from region.scheduler.fleet import Mask
 from region.scheduler.ledger import Ledger
 from region.scheduler.peers import Peers
@@ -39,49 +39,81 @@ class Pass:
     ledger: Ledger
     peers: Peers
     placements: list[Placement] = field(default_factory=list)
+    #: How many live instances were replaced so far: each left room behind.
+    replaced: int = 0
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """How the placing of one group ended."""
 
     metric: AllocMetric
-    placed: int = 0
-    failed: int = 0
+    #: What found no node.
+    left: tuple[Want, ...] = ()
 
 
-def place(
-    pass_: Pass, decision: Decision, group: TaskGroup, found: Feasible, deployment_id: str
-) -> Outcome:
-    """Place all wants of the group; placements and links to predecessors go to the pass."""
-    placing = _Placing(pass_, group, found, deployment_id)
-    plain = [want for want in decision.wants if not want.avoid]
-    for want in decision.wants:
-        if want.avoid:
-            placing.several([want])
-    if plain:
-        placing.several(plain)
-    return placing.outcome()
+def place_all(
+    pass_: Pass, decisions: Sequence[Decision], deployment_ids: Mapping[str, str]
+) -> dict[str, Outcome]:
+    """Place all wants of all groups; placements and links to predecessors go to the pass.
+
+    What finds no room is tried again after later replacements have left some behind.
+    """
+    placings = {
+        decision.name: _Placing(pass_, decision.group, deployment_ids[decision.name])
+        for decision in decisions
+        if decision.group is not None and decision.wants
+    }
+    for decision in decisions:
+        if decision.name in placings:
+            placings[decision.name].place(decision.wants)
+    waiting = [placing for placing in placings.values() if placing.may_retry]
+    while waiting:
+        waiting[0].place(waiting[0].take_left())
+        waiting = [placing for placing in placings.values() if placing.may_retry]
+    return {name: placing.outcome() for name, placing in placings.items()}
 
 
 class _Placing:
     """The placing of one group."""
 
-    def __init__(self, pass_: Pass, group: TaskGroup, found: Feasible, deployment_id: str) -> None:
-        self._pass, self._group, self._found = pass_, group, found
+    def __init__(self, pass_: Pass, group: TaskGroup, deployment_id: str) -> None:
+        self._pass, self._group = pass_, group
+        self._found = feasible(pass_.board.view, pass_.job, group)
         self._deployment_id = deployment_id
         self._ask = ask_of(group)
         self._affinity = affinity_of(pass_.board.view, pass_.job, group)
         self._scope = distinct_scope(pass_.job, group)
         self._metric: AllocMetric | None = None
-        self._placed = self._failed = 0
+        self._left: list[Want] = []
+        self._replaced_before = 0
+
+    @property
+    def may_retry(self) -> bool:
+        """Whether room may have been left behind since something found none."""
+        return bool(self._left) and self._pass.replaced > self._replaced_before
+
+    def take_left(self) -> list[Want]:
+        """What found no room, to be tried again."""
+        left, self._left = self._left, []
+        return left
+
+    def place(self, wants: Sequence[Want]) -> None:
+        """Place these: those that avoid nodes one by one, the others in one go."""
+        plain = [want for want in wants if not want.avoid]
+        self._replaced_before = self._pass.replaced
+        for want in wants:
+            if want.avoid:
+                self.several([want])
+        if plain:
+            self.several(plain)
 
     def outcome(self) -> Outcome:
-        """What came of it; the reasons are those of the moment the last one failed."""
+        """What came of it, with the reasons as they are in the end."""
         metric = self._metric or self._found.metric
-        if self._failed:
-            metric = replace(self._exhausted(metric), coalesced_failures=self._failed - 1)
-        return Outcome(metric, self._placed, self._failed)
+        if self._left:
+            metric = replace(self._exhausted(metric), coalesced_failures=len(self._left) - 1)
+        return Outcome(metric, tuple(self._left))
 
     def several(self, wants: Sequence[Want]) -> None:
         """Place these, in one go if there is room for all."""
@@ -96,7 +128,7 @@ class _Placing:
                 self._one(want)
             return
         self._commit(wants[: len(rows)], rows)
-        self._failed += len(wants) - len(rows)
+        self._left += wants[len(rows) :]
 
     def _one(self, want: Want) -> None:
         freed = bool(want.stop_if_placed) and self._leave(want)
@@ -106,7 +138,7 @@ class _Placing:
             return
         if freed:
             self._return(want)
-        self._failed += 1
+        self._left.append(want)
 
     def _usage(self, want: Want) -> tuple[int, Usage] | None:
         """The row and usage that the predecessor gives back when it goes."""
@@ -186,7 +218,7 @@ class _Placing:
         for want, row, new_id in zip(wants, rows, self._pass.ids.take(len(rows)), strict=True):
             ports = board.assign(row, ask)
             if ports is None:
-                self._failed += 1
+                self._left.append(want)
                 continue
             used.append(row)
             previous = want.previous
@@ -206,12 +238,12 @@ class _Placing:
                 self._link(want, previous.id, new_id)
         board.charge(used, ask)
         self._pass.peers.join_all(name, used)
-        self._placed += len(used)
 
     def _link(self, want: Want, previous_id: str, new_id: str) -> None:
         ledger = self._pass.ledger
         ledger.note(previous_id, next_id=new_id)
         if want.stop_if_placed:
+            self._pass.replaced += 1
             ledger.note(previous_id, desired_status="stop", desired_description=want.stop_if_placed)
 
     def _exhausted(self, metric: AllocMetric) -> AllocMetric:

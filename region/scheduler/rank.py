@@ -38,6 +38,9 @@ _CELLS_MAX = 1 << 20
 
 BINPACK, SPREAD = "binpack", "spread"
 
+#: From the sum of both weights, between 2 and 20, to a score: factor and summand.
+_LINE = ((-1 / 18, 20 / 18), (1 / 18, -2 / 18))
+
 
 @dataclass(frozen=True, slots=True)
 class Wish:
@@ -75,12 +78,9 @@ class Scorer:
         wish, board = self._wish, self._board
         scores: Floats = board.cpu_weight * self._cpu
         scores += board.memory_weight * self._memory
-        if wish.algorithm == SPREAD:
-            scores -= 2.0
-            scores *= 1 / 18
-        else:
-            scores *= -1 / 18
-            scores += 20 / 18
+        slope, start = _LINE[wish.algorithm == SPREAD]
+        scores *= slope
+        scores += start
         if wish.affinity is not None:
             scores += wish.affinity
             scores /= 1 + (wish.affinity != 0)
@@ -115,7 +115,9 @@ class Scorer:
         board, power = self._board, depths[None, :] + 1
         total: Floats = board.cpu_weight[rows][:, None] * self._cpu[rows][:, None] ** power
         total = total + board.memory_weight[rows][:, None] * self._memory[rows][:, None] ** power
-        return (total - 2.0) / 18 if self._wish.algorithm == SPREAD else (20.0 - total) / 18
+        # The same operations as in `first`, so that equal nodes have equal scores to the bit.
+        slope, start = _LINE[self._wish.algorithm == SPREAD]
+        return total * slope + start
 
     def meta(
         self,

@@ -262,7 +262,7 @@ def _decide_group(
     }
     missing = [index for index in range(group.count) if index not in held]
     wants = _wants(snapshot, job, group, found, missing=[] if halted else missing)
-    limit = _limit(job, group, deployment, [*found.live, *found.failed], bool(replace))
+    limit = _limit(job, group, deployment, [*found.live, *found.failed], replace)
     limit = len(replace) if limit is None else max(0, limit - len(wants))
     # Replacing an instance that is down anyway takes nobody away from its users.
     replace.sort(key=lambda a: (not a.client_terminal, a.healthy is True, a.index))
@@ -360,17 +360,22 @@ def _limit(
     group: TaskGroup,
     deployment: Deployment | None,
     present: list[Allocation],
-    updating: bool,
+    replace: list[Allocation],
 ) -> int | None:
-    """How many instances may be down for the update now; None for any number."""
+    """How many instances may be down for the update now; None for any number.
+
+    Whoever stays and is not healthy yet is down already, also if an earlier rollout is to blame.
+    """
     if deployment is not None and deployment.status in _HALTED:
         return 0
     update = _strategy(job, group)
-    if update is None or not updating:
+    if update is None or not replace:
         return None
-    if deployment is None:
-        return update.max_parallel
-    mine = [a for a in present if a.deployment_id == deployment.id]
-    if any(a.healthy is False or a.client_terminal for a in mine):
+    leaving = {a.id for a in replace}
+    staying = [a for a in present if a.id not in leaving and a.deployment_id]
+    if deployment is not None and any(
+        a.deployment_id == deployment.id and (a.healthy is False or a.client_terminal)
+        for a in staying
+    ):
         return 0
-    return update.max_parallel - sum(a.healthy is None for a in mine)
+    return update.max_parallel - sum(a.healthy is not True for a in staying)

@@ -20,7 +20,7 @@ from region.scheduler.board import Board
 from region.scheduler.feasible import Feasible, class_eligibility, feasible
 from region.scheduler.ledger import Ledger
 from region.scheduler.peers import Peers
-from region.scheduler.place import Outcome, Pass, place, version_of
+from region.scheduler.place import Outcome, Pass, place_all, version_of
 from region.scheduler.reconcile import Decision, StillMeets, decide
 from region.scheduler.resources import group_of, usage_of
 from region.scheduler.rollout import Rollout, roll
@@ -60,7 +60,7 @@ def schedule(snapshot: Snapshot) -> Plan:
     if job is not None and any(decision.wants for decision in decisions):
         pass_ = Pass(snapshot, job, board, ids, ledger, _peers(snapshot, decisions))
         _free_stopped(snapshot, decisions, board)
-        outcomes = _place_all(pass_, decisions, rollout)
+        outcomes = place_all(pass_, decisions, {d.name: rollout.id_for(d.name) for d in decisions})
     blocked = _blocked(snapshot, outcomes, ids)
     plan_evaluation, more = _evaluations(snapshot, decisions, rollout, outcomes, blocked)
     return Plan(
@@ -142,16 +142,6 @@ def _note_decided(
             )
 
 
-def _place_all(pass_: Pass, decisions: Sequence[Decision], rollout: Rollout) -> dict[str, Outcome]:
-    outcomes: dict[str, Outcome] = {}
-    for decision in decisions:
-        if decision.group is not None and decision.wants:
-            found = feasible(pass_.snapshot.fleet, pass_.job, decision.group)
-            deployment_id = rollout.id_for(decision.name)
-            outcomes[decision.name] = place(pass_, decision, decision.group, found, deployment_id)
-    return outcomes
-
-
 def _followups(
     snapshot: Snapshot, decisions: Sequence[Decision], ids: IdStream, ledger: Ledger
 ) -> list[Evaluation]:
@@ -198,7 +188,7 @@ def _follower(snapshot: Snapshot, **fields: object) -> Evaluation:
 
 def _blocked(snapshot: Snapshot, outcomes: dict[str, Outcome], ids: IdStream) -> Evaluation | None:
     """What waits for room: this evaluation again if it waited before, else a new one."""
-    failed = {name: o.metric for name, o in outcomes.items() if o.failed}
+    failed = {name: o.metric for name, o in outcomes.items() if o.left}
     if not failed or snapshot.job is None:
         return None
     classes, escaped = _classes(snapshot, snapshot.job, failed)
@@ -247,7 +237,7 @@ def _evaluations(
     """This evaluation as it is to be stored, and the blocked one if it is another."""
     job = snapshot.job
     queued = {d.name: 0 for d in decisions if d.group is not None and job and not job.stop}
-    queued |= {name: outcome.failed for name, outcome in outcomes.items()}
+    queued |= {name: len(outcome.left) for name, outcome in outcomes.items()}
     annotations = None
     if snapshot.annotate or snapshot.evaluation.annotate_plan:
         annotations = PlanAnnotations(desired_tg_updates={d.name: d.desired for d in decisions})
@@ -256,7 +246,7 @@ def _evaluations(
         _closed(snapshot, status="complete", status_description=""),
         deployment_id=deployment_id or snapshot.evaluation.deployment_id,
         queued_allocations=queued,
-        failed_tg_allocs={name: o.metric for name, o in outcomes.items() if o.failed},
+        failed_tg_allocs={name: o.metric for name, o in outcomes.items() if o.left},
         plan_annotations=annotations,
     )
     if blocked is None:
