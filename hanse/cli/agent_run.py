@@ -149,17 +149,24 @@ class _Process:
         """etcd, the store over it and the region over that; the event says that etcd answers."""
         from region.server import Region
         from region.store.client import EtcdStore
+        from region.store.members import Options
+        from region.store.merge import Limits
 
         opened = asyncio.Event()
         services: list[Service] = []
         endpoints: Sequence[str] = self.config.server.etcd_endpoints
+        options = limits = None
         if endpoints:
+            # Somebody else's etcd: its limits are etcd's own, and so is its patience with pings.
+            options, limits = Options(keepalive_s=10), Limits(ops_max=128)
             opened.set()
         else:
             member = await self._member()
             endpoints = [member.endpoint]
             services += [member, _Opening(member, opened)]
-        store = EtcdStore(endpoints, clock=self.clock)
+        store = EtcdStore(
+            endpoints, clock=self.clock, options=options, limits=limits, metrics=self.metrics
+        )
         executor = stack.enter_context(ThreadPoolExecutor(1, "scheduler"))
         region = Region(store, self.config, self.clock, executor=executor)
         services += [_After(opened, service) for service in (store, *region.services())]
