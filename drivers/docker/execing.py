@@ -101,7 +101,8 @@ class _Demux:
         self._tty = tty
         self._buffer = b""
         self._found: dict[int, list[bytes]] = {1: [], 2: []}
-        self._lock = asyncio.Lock()
+        self._reading = False
+        self._arrived = asyncio.Condition()
         self.over = asyncio.Event()
 
     async def stdout(self) -> bytes:
@@ -113,13 +114,22 @@ class _Demux:
         return await self._next(2)
 
     async def _next(self, stream: int) -> bytes:
-        while True:
-            async with self._lock:
-                if self._found[stream]:
-                    return self._found[stream].pop(0)
-                if self.over.is_set():
-                    return b""
+        """Whoever finds nobody reading reads, for both."""
+        while not self._found[stream] and not self.over.is_set():
+            if self._reading:
+                async with self._arrived:
+                    await self._arrived.wait_for(
+                        lambda: bool(self._found[stream]) or not self._reading or self.over.is_set()
+                    )
+                continue
+            self._reading = True
+            try:
                 await self._read()
+            finally:
+                self._reading = False
+                async with self._arrived:
+                    self._arrived.notify_all()
+        return self._found[stream].pop(0) if self._found[stream] else b""
 
     async def _read(self) -> None:
         try:
