@@ -289,3 +289,13 @@ def make_job() -> Callable[..., Job]:
 @pytest.fixture
 def make_alloc() -> Callable[..., Allocation]:
     return alloc
+
+
+@pytest.fixture
+async def another_server() -> AsyncIterator[FakeServer]:
+    server = FakeServer()
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()
