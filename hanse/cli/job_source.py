@@ -56,9 +56,10 @@ def use_region_of(context: Context, source: JobSource) -> None:
 
 
 def _read(context: Context, path: str) -> str:
+    """The text of a file; what is no UTF-8 stays, as surrogates, for the parser to report."""
     if path == "-":
         stream = context.terminal.in_stream
-        text = stream.read(_FILE_BYTES_MAX + 1)
+        text: str = stream.read(_FILE_BYTES_MAX + 1)
         _check_size("standard input", len(text))
         return text
     if path.startswith(("http://", "https://")):
@@ -70,10 +71,7 @@ def _read(context: Context, path: str) -> str:
         data = file.read_bytes()
     except OSError as error:
         raise Failed(f"Error reading {path}: {error.strerror}") from error
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise Failed(f"Error reading {path}: byte {error.start} is not UTF-8") from error
+    return data.decode(errors="surrogateescape")
 
 
 def _check_size(what: str, size: int) -> None:
@@ -83,7 +81,7 @@ def _check_size(what: str, size: int) -> None:
 
 def _from_json(path: str, text: str) -> JobSource:
     try:
-        raw = msgspec.json.decode(text.encode())
+        raw = msgspec.json.decode(text.encode(errors="surrogateescape"))
     except (msgspec.DecodeError, RecursionError) as error:
         raise Failed(f"Error reading {path}: not valid JSON: {error}") from error
     inner = raw.get("Job", raw.get("job", raw)) if isinstance(raw, dict) else None
@@ -99,10 +97,10 @@ def _from_hcl(context: Context, path: str, text: str) -> JobSource:
     flags = context.flags
     try:
         parsed = parse_job(
-            text,
+            text.encode(errors="surrogateescape"),
             filename="<stdin>" if path == "-" else path,
             variables=flags.pairs("var"),
-            var_files=flags.texts("var-file"),
+            var_files=[(name, _read(context, name)) for name in flags.texts("var-file")],
             environment=context.environment,
             strict=flags.on("hcl2-strict", default=True),
             base_dir=Path() if path == "-" else Path(path).parent,
