@@ -31,8 +31,15 @@ def test_it_sees_the_agent_and_its_node(client: Any) -> None:
     assert client.metrics.get_metrics()["Gauges"]
 
 
+def quick_job(count: int = 1) -> dict[str, Any]:
+    """A job whose deployments are over as soon as its tasks run."""
+    job = raw_exec_job("pynomad", TALK, count=count)
+    job["Update"] = {"MinHealthyTime": 0, "HealthCheck": "task_states"}
+    return job
+
+
 def test_a_job_through_its_whole_life(agent: Agent, client: Any) -> None:
-    job = raw_exec_job("pynomad", TALK)
+    job = quick_job()
     plan = client.job.plan_job("pynomad", {"Job": job}, diff=True)
     assert plan["Diff"]["Type"] == "Added"
     assert plan["Annotations"]["DesiredTGUpdates"]["g"]["Place"] == 1
@@ -40,7 +47,7 @@ def test_a_job_through_its_whole_life(agent: Agent, client: Any) -> None:
 
     registered = client.jobs.register_job({"Job": job})
     assert client.evaluation.get_evaluation(registered["EvalID"])["JobID"] == "pynomad"
-    assert client.validate.validate_job({"Job": job}).json()["ValidationErrors"] is None
+    assert not client.validate.validate_job({"Job": job}).json()["ValidationErrors"]
     (alloc,) = agent.running("pynomad", 1)
     assert "pynomad" in client.jobs
     assert client.job.get_job("pynomad")["TaskGroups"][0]["Count"] == 1
@@ -50,13 +57,16 @@ def test_a_job_through_its_whole_life(agent: Agent, client: Any) -> None:
     found = client.search.search("pynomad", "jobs")
     assert found["Matches"]["jobs"] == ["pynomad"]
 
-    changed = raw_exec_job("pynomad", TALK, count=2)
-    client.jobs.register_job({"Job": changed})
+    client.jobs.register_job({"Job": quick_job(2)})
     agent.running("pynomad", 2)
     versions = client.job.get_versions("pynomad")["Versions"]
     assert [v["Version"] for v in versions] == [1, 0]
     client.job.revert_job("pynomad", 0)
     agent.running("pynomad", 1)
+    eventually(
+        "the deployment's end",
+        lambda: client.job.get_deployment("pynomad")["Status"] == "successful",
+    )
     scaled = agent.put(
         "/v1/job/pynomad/scale", {"Target": {"Group": "g"}, "Count": 3, "Message": "more"}
     )
@@ -122,7 +132,8 @@ def test_events_of_a_job_arrive_in_order(agent: Agent, client: Any) -> None:
 
 
 def test_the_parser_answers_with_api_json(client: Any) -> None:
-    job = client.jobs.parse('job "x" { group "g" { task "t" { driver = "raw_exec" } } }')
+    source = 'job "x" {\n group "g" {\n task "t" { driver = "raw_exec" }\n }\n}\n'
+    job = client.jobs.parse(source)
     assert job["TaskGroups"][0]["Tasks"][0]["Driver"] == "raw_exec"
 
 
