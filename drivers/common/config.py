@@ -31,9 +31,8 @@ def read_config(config: Mapping[str, object], kind: type[_S]) -> tuple[_S | None
 
 
 def _readable(error: msgspec.ValidationError) -> str:
-    text, _, path = str(error).rpartition(" - at ")
+    text, _, path = str(error).partition(" - at ")
     where = path.strip("`").removeprefix("$.").removeprefix("$")
-    text = text or str(error)
     text = text.replace("`", "").replace("Object missing required field", "missing key")
     return f"{where}: {text[:1].lower()}{text[1:]}" if where else f"{text[:1].lower()}{text[1:]}"
 
