@@ -116,6 +116,7 @@ class _Process:
 
     async def _services(self, stack: AsyncExitStack) -> list[Service]:
         """Everything that must run, first what the others stand on: it is stopped last."""
+        from hanse.cli.agent_gauges import Gauges
         from region.api.serve import HttpService
 
         services: list[Service] = []
@@ -142,7 +143,14 @@ class _Process:
             http = HttpService(region, info, self.config, self.clock)
             http.bind()
             services.append(http)
-        services.append(_Settled(opened))
+        gauges = Gauges(
+            self.metrics,
+            self.clock,
+            interval_s=self.config.telemetry.collection_interval_s,
+            region=region,
+            node_id=info.node_id,
+        )
+        services += [gauges, _Settled(opened)]
         return services
 
     async def _server(self, stack: AsyncExitStack) -> tuple[list[Service], Region, asyncio.Event]:
