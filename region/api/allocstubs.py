@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from hanse.structs.allocation import Allocation
 from hanse.structs.job import Job
 from region.api.endpoint import Answer, Call, encode
-from region.api.lists import Pacer, bracketed
-from region.api.ports import StatePort
+from region.api.lists import Pacer, Pieces
+from region.api.ports import AppliedPort, StatePort
 from region.api.views import alloc_stub, job_of
 
 #: Bytes of encodings that are kept.
@@ -21,13 +21,29 @@ CACHE_BYTES_MAX = 96 * 1024 * 1024
 
 
 class StubCache:
-    """Encoded stubs by allocation; the oldest go when it is full."""
+    """Encoded stubs by allocation. When it is full, what is there stays.
 
-    def __init__(self, bytes_max: int = CACHE_BYTES_MAX) -> None:
-        """Begin empty."""
+    Lists are read from one end to the other, so making room for each new entry would throw out
+    what the next reading needs first.
+    """
+
+    def __init__(self, state: StatePort, bytes_max: int = CACHE_BYTES_MAX) -> None:
+        """Begin empty, and forget what the state forgets."""
         self._bytes_max = bytes_max
         self._bytes = 0
         self._kept: dict[str, tuple[Allocation, str, bytes]] = {}
+        state.listen(self.on_applied)
+
+    def on_applied(self, applied: AppliedPort) -> None:
+        """Drop the allocations that are gone."""
+        for change in applied.changes:
+            if change.new is None and isinstance(change.old, Allocation):
+                self._drop(change.old.id)
+
+    def _drop(self, alloc_id: str) -> None:
+        old = self._kept.pop(alloc_id, None)
+        if old is not None:
+            self._bytes -= len(old[2])
 
     def get(self, alloc: Allocation, node_name: str) -> bytes | None:
         """The encoding, if the allocation is still the same."""
@@ -37,15 +53,11 @@ class StubCache:
         return None
 
     def put(self, alloc: Allocation, node_name: str, encoding: bytes) -> None:
-        """Keep an encoding."""
-        old = self._kept.pop(alloc.id, None)
-        if old is not None:
-            self._bytes -= len(old[2])
-        while self._kept and self._bytes + len(encoding) > self._bytes_max:
-            first = next(iter(self._kept))
-            self._bytes -= len(self._kept.pop(first)[2])
-        self._kept[alloc.id] = (alloc, node_name, encoding)
-        self._bytes += len(encoding)
+        """Keep an encoding, if there is room."""
+        self._drop(alloc.id)
+        if self._bytes + len(encoding) <= self._bytes_max:
+            self._kept[alloc.id] = (alloc, node_name, encoding)
+            self._bytes += len(encoding)
 
 
 class StubMaker:
@@ -113,9 +125,9 @@ async def stubs(call: Call, allocs: Iterable[Allocation]) -> Answer:
     """A list of allocations in the order of their making."""
     make = maker(call)
     pacer = Pacer(call)
-    pieces: list[bytes] = []
+    pieces = Pieces()
     for alloc in sorted(allocs, key=lambda alloc: (alloc.create_index, alloc.id)):
         if pacer.due():
             await pacer.pause()
-        pieces.append(make.encode(alloc))
-    return Answer(body=bracketed(pieces))
+        pieces.add(make.encode(alloc))
+    return Answer(body=pieces.body())

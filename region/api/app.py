@@ -60,7 +60,6 @@ class Api:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer any request. Raises nothing but cancellation and broken connections."""
-        began = self._clock.now()
         headers = respond.base_headers(self._config.http_api_response_headers)
         try:
             response = await self._answer(request, headers)
@@ -75,14 +74,10 @@ class Api:
         except Exception:
             log.exception("request failed", method=request.method, path=request.path[:200])
             response = self._failed(headers, *errors.INTERNAL)
-        self._measure(request, began)
-        return response
-
-    def _measure(self, request: web.Request, began: float) -> None:
-        took_ms = (self._clock.now() - began) * 1000
-        self.context.agent.metrics.sample(
-            "nomad.agent.http.request", took_ms, method=_METHODS.get(request.method, "other")
+        self.context.agent.metrics.count(
+            "nomad.agent.http.response", status=f"{response.status // 100}xx"
         )
+        return response
 
     @staticmethod
     def _failed(headers: CIMultiDict[str], status: int, text: str) -> web.Response:
@@ -109,6 +104,7 @@ class Api:
             raise HTTPFailure(403, "a page of another site may not change anything here")
         if query.text("region", self.context.region.name) not in self._regions:
             raise errors.no_path_to_region()
+        began = self._clock.now()
         call = Call(self.context, endpoint, request, query, match.arguments, _NO_OPTIONS)
         if endpoint.body is not None:
             call.body = await self._body(request)
@@ -123,6 +119,11 @@ class Api:
             answer = made
             if answer.index is not None:
                 headers["X-Nomad-Index"] = str(answer.index)
+        if not call.read.after:
+            took_ms = (self._clock.now() - began) * 1000
+            self.context.agent.metrics.sample(
+                "nomad.agent.http.request", took_ms, operation=endpoint.name
+            )
         return await respond.send(request, answer, headers, indent=wants_pretty(query))
 
     def _read_headers(self, headers: CIMultiDict[str], answer: Answer) -> None:

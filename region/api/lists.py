@@ -21,6 +21,8 @@ Key = tuple[Any, ...]
 
 #: How long a list holds the event loop before it lets others run, seconds.
 SLICE_S = 0.004
+#: Encoded values are joined into pieces of about this size.
+PIECE_BYTES = 128 * 1024
 #: Objects between two looks at the clock.
 STRIDE = 64
 
@@ -92,7 +94,7 @@ async def answer_list(
     wanted = bexpr.compiled(options.filter) if options.filter else None
     prefix, reverse, limit = options.prefix, options.reverse, options.per_page
     pacer = Pacer(call)
-    pieces: list[bytes] = []
+    pieces = Pieces()
     next_token = ""
     for item in items:
         if pacer.due():
@@ -105,23 +107,44 @@ async def answer_list(
             continue
         if wanted is not None and not wanted(listing.full(item)):
             continue
-        if limit and len(pieces) == limit:
+        if limit and pieces.count == limit:
             next_token = listing.token(item)
             break
-        pieces.append(listing.view(item))
-    return Answer(body=bracketed(pieces), next_token=next_token)
+        pieces.add(listing.view(item))
+    return Answer(body=pieces.body(), next_token=next_token)
 
 
-def bracketed(pieces: list[bytes]) -> bytes | list[bytes]:
-    """A JSON list of encoded values: whole when small, in pieces when large."""
-    if len(pieces) <= 256:
-        return b"[" + b",".join(pieces) + b"]"
-    groups = [b",".join(pieces[i : i + 256]) for i in range(0, len(pieces), 256)]
-    groups[0] = b"[" + groups[0]
-    for i in range(1, len(groups)):
-        groups[i] = b"," + groups[i]
-    groups[-1] += b"]"
-    return groups
+class Pieces:
+    """A JSON list in the making: encoded values, joined into pieces of a fair size as they come.
+
+    Joining a hundred megabytes at the end would hold up the event loop.
+    """
+
+    __slots__ = ("_bytes", "_group", "_pieces", "count")
+
+    def __init__(self) -> None:
+        """Begin an empty list."""
+        self._pieces: list[bytes] = []
+        self._group: list[bytes] = []
+        self._bytes = 0
+        self.count = 0
+
+    def add(self, encoding: bytes) -> None:
+        """Add one encoded value."""
+        self.count += 1
+        self._group.append(encoding)
+        self._bytes += len(encoding)
+        if self._bytes >= PIECE_BYTES:
+            self._pieces.append((b"," if self._pieces else b"[") + b",".join(self._group))
+            self._group = []
+            self._bytes = 0
+
+    def body(self) -> bytes | list[bytes]:
+        """The list: whole when small, in pieces when large."""
+        rest = b",".join(self._group)
+        if not self._pieces:
+            return b"[" + rest + b"]"
+        return [*self._pieces, (b"," + rest if rest else b"") + b"]"]
 
 
 def encoded(view: Callable[[T], object]) -> Callable[[T], bytes]:

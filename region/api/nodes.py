@@ -15,8 +15,8 @@ from region.api.jobs import META, job_listing
 from region.api.lists import (
     Listing,
     Pacer,
+    Pieces,
     answer_list,
-    bracketed,
     encoded,
     read_id_token,
 )
@@ -83,14 +83,14 @@ async def node_allocations(call: Call) -> Answer:
     """List a node's allocations in full."""
     make = maker(call)
     pacer = Pacer(call)
-    pieces: list[bytes] = []
+    pieces = Pieces()
     allocs = call.state.allocations_of_node(call.args["node_id"])
     for alloc in sorted(allocs, key=lambda alloc: (alloc.create_index, alloc.id)):
         if pacer.due():
             await pacer.pause()
         node_name = make.node_name(alloc.node_id)
-        pieces.append(encode(alloc_view(alloc, make.job(alloc), node_name)))
-    return Answer(body=bracketed(pieces))
+        pieces.add(encode(alloc_view(alloc, make.job(alloc), node_name)))
+    return Answer(body=pieces.body())
 
 
 class NodeUpdateResponse(Wire, frozen=True, kw_only=True):

@@ -98,23 +98,12 @@ async def _send_pieces(
     response = web.StreamResponse(status=status, headers=headers)
     response.content_length = size
     await response.prepare(request)
-    waiting: list[bytes] = []
-    waiting_bytes = 0
     for piece in pieces:
-        if len(piece) > PIECE_BYTES:
-            if waiting:
-                await response.write(b"".join(waiting))
-                waiting, waiting_bytes = [], 0
-            view = memoryview(piece)
-            for start in range(0, len(piece), PIECE_BYTES):
-                await response.write(view[start : start + PIECE_BYTES])
+        if len(piece) <= PIECE_BYTES:
+            await response.write(piece)
             continue
-        waiting.append(piece)
-        waiting_bytes += len(piece)
-        if waiting_bytes >= PIECE_BYTES:
-            await response.write(b"".join(waiting))
-            waiting, waiting_bytes = [], 0
-    if waiting:
-        await response.write(b"".join(waiting))
+        view = memoryview(piece)
+        for start in range(0, len(piece), PIECE_BYTES):
+            await response.write(view[start : start + PIECE_BYTES])
     await response.write_eof()
     return response

@@ -71,7 +71,7 @@ def parts(region: RegionPort, agent: AgentInfo, config: AgentConfig) -> dict[str
     made: tuple[Any, ...] = (
         Admitting(region.name, config),
         AllocOrder(region.state),
-        StubCache(),
+        StubCache(region.state),
         Parsing(),
         EventBuffer(region.state),
         OpenApi(endpoints(), agent.version),

@@ -223,6 +223,7 @@ class HttpService:
                 log.info("http api listening", addresses=self.addresses)
         finally:
             self._close_sockets()
+            server.pre_shutdown()
             await server.shutdown(SHUTDOWN_S)
             await runner.cleanup()
 
