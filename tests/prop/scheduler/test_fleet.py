@@ -19,8 +19,8 @@ from region.scheduler.nodes import room_of, usable
 from region.scheduler.resources import Usage
 from tests.unit.scheduler.world import make_node, node_id
 
-NUMBERS = st.integers(1, 6)
-PORTS = st.sampled_from([22, 80, 443, 20000, 20001, 31999])
+NUMBERS = st.integers(1, 3)
+PORTS = st.sampled_from([22, 80, 20000, 31999])
 
 
 @st.composite
@@ -46,7 +46,7 @@ USAGES = st.builds(
     st.integers(0, 500),
     st.integers(0, 500),
     st.integers(0, 500),
-    st.lists(PORTS, unique=True, max_size=3).map(tuple),
+    st.lists(PORTS, unique=True, min_size=1, max_size=3).map(tuple),
 )
 STEPS = st.one_of(
     st.tuples(st.just("set"), nodes()),
@@ -105,8 +105,8 @@ def expected(registered: dict[str, Node], charges: list[tuple[str, Usage]]) -> d
     return found
 
 
-@settings(max_examples=150)
-@given(st.lists(STEPS, max_size=30))
+@settings(max_examples=200)
+@given(st.lists(STEPS, min_size=4, max_size=40))
 def test_the_fleet_is_what_was_registered_less_what_was_charged(
     steps: list[tuple[str, Any]],
 ) -> None:

@@ -73,7 +73,9 @@ STEPS = st.one_of(
 
 
 def new_world(racks: list[str]) -> World:
-    return World(make_node(n, cpu=3000, meta={"rack": r}) for n, r in enumerate(racks, 1))
+    return World(
+        make_node(n, cpu=3000, disk=1500, meta={"rack": r}) for n, r in enumerate(racks, 1)
+    )
 
 
 def happen(world: World, kind: str, what: Any) -> None:

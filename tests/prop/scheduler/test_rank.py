@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hanse.structs.job import Spread, SpreadTarget
+from hanse.structs.job import EphemeralDisk, Spread, SpreadTarget
 from hanse.structs.task import Affinity, Constraint
 from region.scheduler import coupled, rank
 from region.scheduler.affinity import affinity_of
@@ -31,6 +31,7 @@ def boards(draw: st.DrawFn) -> Board:
                 number,
                 cpu=draw(SIZES),
                 memory=draw(SIZES),
+                disk=draw(st.sampled_from([0, 300, 1000, 100_000])),
                 meta={"rack": rack} if rack is not None else {},
             )
         )
@@ -42,8 +43,9 @@ def boards(draw: st.DrawFn) -> Board:
 @st.composite
 def wishes(draw: st.DrawFn, board: Board) -> rank.Wish:
     group = make_group(
-        cpu=draw(st.sampled_from([50, 100, 400])),
-        memory=draw(st.sampled_from([50, 300])),
+        cpu=draw(st.sampled_from([10, 50, 400])),
+        memory=draw(st.sampled_from([10, 300])),
+        ephemeral_disk=EphemeralDisk(size_mb=draw(st.sampled_from([0, 200]))),
         dynamic=draw(st.sampled_from([(), ("http",)])),
         affinities=draw(
             st.sampled_from(
@@ -54,7 +56,7 @@ def wishes(draw: st.DrawFn, board: Board) -> rank.Wish:
     rows = st.integers(0, board.view.size - 1)
     return rank.Wish(
         ask=ask_of(group),
-        desired=draw(st.integers(1, 30)),
+        desired=draw(st.sampled_from([1, 3, 10, 30, 100])),
         collisions=draw(st.dictionaries(rows, st.integers(1, 3), max_size=4)),
         penalties=draw(st.frozensets(rows, max_size=2)),
         affinity=affinity_of(board.view, make_job(group), group),
@@ -80,7 +82,7 @@ def one_by_one(board: Board, wish: rank.Wish, open_rows: np.ndarray, wanted: int
     return chosen
 
 
-@given(data=st.data(), board=boards(), wanted=st.integers(1, 60))
+@given(data=st.data(), board=boards(), wanted=st.integers(1, 150))
 def test_many_at_once_are_chosen_as_one_by_one(
     data: st.DataObject, board: Board, wanted: int
 ) -> None:
@@ -120,7 +122,13 @@ def test_what_looks_only_at_the_best_of_each_kind_chooses_the_same(
 
 @given(board=boards(), wanted=st.integers(1, 40))
 def test_an_even_spread_is_even_while_there_is_room(board: Board, wanted: int) -> None:
-    group = make_group(count=wanted, cpu=1, memory=1, spreads=(Spread(attribute="${meta.rack}"),))
+    group = make_group(
+        count=wanted,
+        cpu=1,
+        memory=1,
+        ephemeral_disk=EphemeralDisk(size_mb=0),
+        spreads=(Spread(attribute="${meta.rack}"),),
+    )
     wish = rank.Wish(ask=ask_of(group), desired=wanted)
     racked = np.array([bool(board.view.node(r).meta) for r in range(board.view.size)])
     couplings = couplings_of(board.view, make_job(group), group, Peers(board.view.size), racked)

@@ -288,3 +288,13 @@ def test_what_a_running_task_cannot_change_needs_a_replacement(new: Job) -> None
 
 def test_a_version_that_nobody_knows_any_more_needs_a_replacement() -> None:
     assert needs_replacement(None, make_job(make_group()), "web")
+
+
+def test_what_a_replacement_leaves_behind_is_used_by_the_same_plan() -> None:
+    world = World([make_node(1)])
+    world.submit(make_job(make_group("b", static={"http": 80})))
+    world.run()
+    world.submit(make_job(make_group("a", static={"http": 80}), make_group("b")))
+    plan = world.run()
+    assert {p.group for p in plan.placements} == {"a", "b"}
+    assert plan.evaluation.failed_tg_allocs == {}
