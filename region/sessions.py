@@ -129,8 +129,8 @@ class Sessions:
     def handlers(self) -> grpc.GenericRpcHandler:
         """What a gRPC server serves nodes with."""
         methods = {
-            "Session": _grpc.stream_stream_rpc_method_handler(self._session),
-            "Answer": _grpc.stream_stream_rpc_method_handler(self._answer),
+            "Session": _grpc.stream_stream_rpc_method_handler(self.session),
+            "Answer": _grpc.stream_stream_rpc_method_handler(self.answer),
         }
         return cast(
             "grpc.GenericRpcHandler", _grpc.method_handlers_generic_handler(SERVICE, methods)
@@ -224,7 +224,8 @@ class Sessions:
 
     # The streams' side.
 
-    async def _session(self, requests: AsyncIterator[bytes], context: Any) -> None:
+    async def session(self, requests: AsyncIterator[bytes], context: Any) -> None:
+        """Serve one node until either side hangs up. `context` is gRPC's."""
         try:
             session = await self._open(requests, context)
         except HanseError as error:
@@ -352,7 +353,8 @@ class Sessions:
 
         await writer.write(decide)
 
-    async def _answer(self, requests: AsyncIterator[bytes], context: Any) -> None:
+    async def answer(self, requests: AsyncIterator[bytes], context: Any) -> None:
+        """Take one answer to a call. `context` is gRPC's."""
         try:
             async with asyncio.timeout(_HELLO_S):
                 start = _read_answer(await anext(requests))

@@ -171,7 +171,7 @@ def report(
             continue
         new = replace(
             old,
-            client=status,
+            client=replace(status, reported_index=0) if status.reported_index else status,
             client_modify_index=at,
             modify_index=max(old.modify_index, at),
             modify_ns=max(old.modify_ns, status.modified_ns),

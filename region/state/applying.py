@@ -126,6 +126,8 @@ def _derive(tables: Tables, work: Work) -> None:
                 work.topics.add(("job", *key))
         if entry.empty:
             tables.jobs.pop(key, None)
+            for topic in ("job-allocs", "job-evals", "job-deployments"):
+                tables.forget((topic, *key), work.revision)
     if work.jobs:
         tables.table_index["jobs"] = work.revision
         work.topics.add(("jobs",))
@@ -148,7 +150,8 @@ def _job(tables: Tables, work: Work, parts: Parts, kv: KeyValue | None) -> None:
             modify_index=kv.mod_revision,
             job_modify_index=kv.mod_revision,
         )
-        entry.job = entry.versions[job.version] = entry.dressed(job)
+        entry.versions[job.version] = job
+        entry.job = entry.dressed(job)
         entry.index = kv.mod_revision
     work.jobs[key] = entry
     work.changes.append(Changed("jobs", key, old, entry.job))
@@ -177,7 +180,6 @@ def _job_extra(tables: Tables, work: Work, parts: Parts, kv: KeyValue | None) ->
     if old is not None:
         index = max(old.modify_index, entry.extra_index)
         entry.job = entry.dressed(replace(old, stable=False, version_tag=None, modify_index=index))
-        entry.versions[old.version] = entry.job
         entry.index = max(entry.index, index)
         work.changes.append(Changed("jobs", key, old, entry.job))
         work.topics.add(("job", *key))
@@ -362,6 +364,8 @@ def _leader(tables: Tables, work: Work, parts: Parts, kv: KeyValue | None) -> No
 
 def decode_version(entry: JobEntry, version: int) -> Job | None:
     """A kept version of a job, decoded when first asked for."""
+    if entry.job is not None and entry.job.version == version:
+        return entry.job
     held = entry.versions.get(version)
     if isinstance(held, tuple):
         value, index = held
