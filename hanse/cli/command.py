@@ -33,6 +33,8 @@ class Command(NamedTuple):
     stop_at_argument: bool = False
     #: What its arguments are completed to.
     complete: str = ""
+    #: Flags of Nomad's whose features come later; refused by name.
+    not_yet: frozenset[str] = frozenset()
     #: Other names, from older versions or for short.
     aliases: tuple[str, ...] = ()
 
@@ -47,28 +49,29 @@ class Failed(Exception):
         self.code = code
 
 
+class Edges(NamedTuple):
+    """The world outside a command."""
+
+    terminal: Terminal
+    environment: Mapping[str, str]
+    #: Nanoseconds since 1970.
+    now_ns: Callable[[], int]
+    #: Takes seconds.
+    sleep: Callable[[float], None]
+
+
 class Context:
     """All that a command may use. Tests make their own."""
 
-    def __init__(
-        self,
-        *,
-        command: Command,
-        flags: Flags,
-        arguments: list[str],
-        terminal: Terminal,
-        environment: Mapping[str, str],
-        now_ns: Callable[[], int],
-        sleep: Callable[[float], None],
-    ) -> None:
-        """`now_ns` is nanoseconds since 1970; `sleep` takes seconds."""
+    def __init__(self, command: Command, flags: Flags, arguments: list[str], edges: Edges) -> None:
+        """Flags and arguments are parsed and counted already."""
         self.command = command
         self.flags = flags
         self.arguments = arguments
-        self.terminal = terminal
-        self.environment = environment
-        self.now_ns = now_ns
-        self.sleep = sleep
+        self.terminal = edges.terminal
+        self.environment = edges.environment
+        self.now_ns = edges.now_ns
+        self.sleep = edges.sleep
         self._client: Client | None = None
 
     def variable(self, name: str, default: str = "") -> str:

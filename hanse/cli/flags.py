@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from hanse.durations import parse_duration
@@ -78,12 +78,17 @@ class Flags:
 
 
 def parse(
-    words: Sequence[str], flags: Sequence[Flag], *, stop_at_argument: bool = False
+    words: Sequence[str],
+    flags: Sequence[Flag],
+    *,
+    stop_at_argument: bool = False,
+    not_yet: Collection[str] = (),
 ) -> tuple[Flags, list[str]]:
     """Divide a command line into flags and arguments. Raises UsageError.
 
     Flags may come after arguments too, which Go does not allow; `--` ends them. With
     `stop_at_argument` the first argument ends them: what follows belongs to another program.
+    Flags in `not_yet` are refused by name.
     """
     known = {name: flag for flag in flags for name in (flag.name, flag.alias) if name}
     values: dict[str, bool | int | str | tuple[str, ...]] = {}
@@ -103,6 +108,8 @@ def parse(
             continue
         name, equals, value = word.removeprefix("-").removeprefix("-").partition("=")
         flag = known.get(name)
+        if name in not_yet:
+            raise UsageError(f"not supported yet: -{name}")
         if flag is None:
             raise UsageError(f"flag provided but not defined: -{name}{_near(name, known)}")
         if flag.kind == "bool":

@@ -22,16 +22,8 @@ def run(context: Context) -> int:
         return _source(context, stub.id, stub.namespace, version)
     body = context.client.jobs.get(stub.id, **where).body
     if version is not None:
-        raw = msgspec.json.decode(
-            context.client.jobs.versions(stub.id, **where).body,
-            type=dict[str, list[dict[str, object]] | object],
-        )
-        versions = raw.get("Versions")
-        found = [
-            job
-            for job in (versions if isinstance(versions, list) else [])
-            if isinstance(job, dict) and job.get("Version") == version
-        ]
+        versions = msgspec.json.decode(context.client.jobs.versions(stub.id, **where).body)
+        found = [job for job in versions["Versions"] or () if job["Version"] == version]
         if not found:
             raise Failed(f'Job "{stub.id}" has no version {version}')
         body = msgspec.json.encode(found[0])

@@ -13,8 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hanse.cli.command import Command, Context
-    from hanse.cli.terminal import Terminal
+    from hanse.cli.command import Command, Context, Edges
 
 _INTERRUPTED = 130
 _HELP = frozenset({"-h", "-help", "--help"})
@@ -30,7 +29,7 @@ def main() -> int:
         sys.stdout.write(text() + "\n")
         return 0
     try:
-        code = call(words, os.environ)  # noqa: TID251 - the command line's own variables
+        code = call(words, edges(words, os.environ))  # noqa: TID251 - the one place that reads it
         sys.stdout.flush()
     except KeyboardInterrupt:
         return _INTERRUPTED
@@ -41,17 +40,21 @@ def main() -> int:
     return code
 
 
-def call(
-    words: Sequence[str], environment: Mapping[str, str], terminal: Terminal | None = None
-) -> int:
-    """Carry out a command line and return the exit code."""
-    from hanse.cli.terminal import Terminal as SystemTerminal
+def edges(words: Sequence[str], environment: Mapping[str, str]) -> Edges:
+    """This process's own terminal and clock."""
+    from hanse.cli.command import Edges as SystemEdges
+    from hanse.cli.terminal import Terminal
 
-    terminal = terminal or SystemTerminal(color=_color(words, environment))
+    terminal = Terminal(color=_color(words, environment))
+    return SystemEdges(terminal, environment, time.time_ns, _sleep)
+
+
+def call(words: Sequence[str], edges: Edges) -> int:
+    """Carry out a command line and return the exit code."""
     command, rest = find(words)
     if command is None or not _HELP.isdisjoint(_own(command, rest)):
-        return _without_command(words, command, rest, environment, terminal)
-    return _carry_out(command, rest, environment, terminal)
+        return _without_command(words, command, rest, edges)
+    return _carry_out(command, rest, edges)
 
 
 def find(words: Sequence[str]) -> tuple[Command | None, list[str]]:
@@ -80,11 +83,12 @@ def _without_command(
     words: Sequence[str],
     command: Command | None,
     rest: Sequence[str],
-    environment: Mapping[str, str],
-    terminal: Terminal,
+    edges: Edges,
 ) -> int:
     from hanse.cli import help as texts
     from hanse.cli.table import GROUPS
+
+    terminal = edges.terminal
 
     if command is not None:
         terminal.out(texts.command_help(command))
@@ -92,7 +96,7 @@ def _without_command(
     if not words or words[0] in _HELP or words[0] == "help":
         asked = list(words[1:]) if words and words[0] == "help" else []
         if asked:
-            return call([*asked, "-help"], {}, terminal)
+            return call([*asked, "-help"], edges)
         (terminal.out if words else terminal.err)(texts.main_help())
         return 0 if words else 127
     if words[0].lstrip("-") in ("autocomplete-install", "autocomplete-uninstall"):
@@ -100,7 +104,7 @@ def _without_command(
 
         return install(terminal, undo=words[0].endswith("uninstall"))
     if words[0] == "-complete":
-        return _complete(words[1:], environment, terminal)
+        return _complete(words[1:], edges)
     names = [word for word in rest if not word.startswith("-")]
     for count in range(len(names), 0, -1):
         group = " ".join(names[:count])
@@ -112,16 +116,14 @@ def _without_command(
     return 127
 
 
-def _complete(words: Sequence[str], environment: Mapping[str, str], terminal: Terminal) -> int:
+def _complete(words: Sequence[str], edges: Edges) -> int:
     from hanse.cli.command import Command
 
     command = Command("-complete", "Complete an id", "hanse.cli.completion:answer", counts=(1, 2))
-    return _carry_out(command, words, environment, terminal)
+    return _carry_out(command, words, edges)
 
 
-def _carry_out(
-    command: Command, rest: Sequence[str], environment: Mapping[str, str], terminal: Terminal
-) -> int:
+def _carry_out(command: Command, rest: Sequence[str], edges: Edges) -> int:
     from importlib import import_module
 
     from hanse.cli.command import Context, Failed
@@ -129,22 +131,20 @@ def _carry_out(
     from hanse.cli.table import flags_of
     from hanse.errors import HanseError
 
+    terminal = edges.terminal
     try:
-        flags, arguments = parse(rest, flags_of(command), stop_at_argument=command.stop_at_argument)
+        flags, arguments = parse(
+            rest,
+            flags_of(command),
+            stop_at_argument=command.stop_at_argument,
+            not_yet=command.not_yet,
+        )
         if len(arguments) < command.counts[0] or len(arguments) > (
             command.counts[1] if command.counts[1] is not None else len(arguments)
         ):
             raise UsageError(_counts(command))
         module, _, function = command.run.partition(":")
-        context = Context(
-            command=command,
-            flags=flags,
-            arguments=arguments,
-            terminal=terminal,
-            environment=environment,
-            now_ns=time.time_ns,
-            sleep=_sleep,
-        )
+        context = Context(command, flags, arguments, edges)
         return _ended(getattr(import_module(module), function), context)
     except UsageError as error:
         terminal.err(f"{error}\nFor help: hanse {command.name} -help")

@@ -29,8 +29,6 @@ def follow_deployment(
     that could be placed is healthy; whether more will ever come nobody knows.
     """
     client = client or context.client
-    shown = short_id(deployment_id, verbose=context.verbose)
-    Lines(context).info(f'Monitoring deployment "{shown}"')
     last = _watch(context, client, deployment_id, unplaced=unplaced)
     if last.status == "failed":
         return _after_failure(context, client, last) or 1
@@ -45,8 +43,7 @@ def _after_failure(context: Context, client: Client, failed: Deployment) -> int:
         return 1
     newer = client.jobs.latest_deployment(failed.job_id, namespace=failed.namespace).value
     if newer is not None and newer.id != failed.id:
-        shown = short_id(newer.id, verbose=context.verbose)
-        Lines(context).info(f'Monitoring rollback deployment "{shown}"')
+        Lines(context).plain("The job goes back to a version that was stable")
         _watch(context, client, newer.id, unplaced=False)
     return 1
 
@@ -64,7 +61,11 @@ def _ended(deployment: Deployment, *, unplaced: bool) -> bool:
 
 
 def _watch(context: Context, client: Client, deployment_id: str, *, unplaced: bool) -> Deployment:
+    shown = short_id(deployment_id, verbose=context.verbose)
+    title = f'Monitoring deployment "{shown}"'
+    lines = Lines(context)
     if context.terminal.interactive:
+        lines.info(title)
         return _live(context, client, deployment_id, unplaced=unplaced)
     before = ""
     index = 0
@@ -73,10 +74,11 @@ def _watch(context: Context, client: Client, deployment_id: str, *, unplaced: bo
         deployment, index = answer.value, max(answer.index, 1)
         text = body(context, deployment)
         if text != before:
-            context.out(f"\n{indented(text, '    ')}")
+            lines.info(title)
+            context.out(indented(text, "    ") + "\n")
             before = text
         if _ended(deployment, unplaced=unplaced):
-            context.out("\n" + _headline(context, deployment, ""))
+            context.out(_headline(context, deployment, ""))
             return deployment
 
 

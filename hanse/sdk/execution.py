@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import msgspec
 
+from hanse.errors import HanseError, Kind
 from hanse.sdk.client import Client
-from hanse.sdk.transport import ApiError, Query
+from hanse.sdk.transport import Query
 from hanse.sdk.websocket import CLOSE, Message, WebSocket
 
 _NORMAL_CLOSE = (1000, 1005)
+
+
+class ExecutionFailed(HanseError):
+    """The program could not be run, or its end is not known."""
+
+    kind: ClassVar[Kind] = "driver-failed"
 
 
 class Output(NamedTuple):
@@ -89,8 +96,14 @@ class Execution:
         self.websocket.send(msgspec.json.encode(frame))
 
     def receive(self) -> list[Output]:
-        """What it did, after waiting for something. Raises ApiError if it could not be run."""
-        return [output for message in self.websocket.receive() for output in _outputs(message)]
+        """What it did, after waiting for something. Raises ExecutionFailed."""
+        outputs: list[Output] = []
+        for message in self.websocket.receive():
+            outputs += _outputs(message)
+            if outputs and outputs[-1].exit_code is not None:
+                # A close comes right behind it, and means nothing more.
+                break
+        return outputs
 
     def close(self) -> None:
         """Hang up."""
@@ -100,9 +113,8 @@ class Execution:
 def _outputs(message: Message) -> list[Output]:
     if message.opcode == CLOSE:
         if message.close_code in _NORMAL_CLOSE:
-            raise ApiError(200, "the agent hung up before the program ended")
-        status = 500 if message.close_code == 1011 else 400
-        raise ApiError(status, message.close_reason or f"closed with {message.close_code}")
+            raise ExecutionFailed("the agent hung up before the program ended")
+        raise ExecutionFailed(message.close_reason or f"closed with {message.close_code}")
     try:
         frame = msgspec.json.decode(message.payload, type=_Frame)
         outputs = [
@@ -110,7 +122,7 @@ def _outputs(message: Message) -> list[Output]:
             Output(stderr=b64decode(frame.stderr.data) if frame.stderr is not None else b""),
         ]
     except (msgspec.MsgspecError, ValueError) as error:
-        raise ApiError(200, "the agent's frame cannot be understood") from error
+        raise ExecutionFailed("the agent's frame cannot be understood") from error
     if frame.exited:
         code = frame.result.exit_code if frame.result is not None else 0
         outputs.append(Output(exit_code=code))

@@ -42,6 +42,23 @@ AGENT_FLAGS = (
     Flag("log-json", "Log lines are JSON."),
 )
 
+#: Nomad's other flags of `agent`.
+AGENT_NOT_YET = frozenset(
+    "dev-connect dev-consul dev-vault encrypt raft-protocol rejoin join retry-join retry-max "
+    "retry-interval alloc-mounts-dir host-volumes-dir host-volume-plugin-dir plugin-dir "
+    "network-speed preferred-address-family client-intro-token log-include-location eventlog "
+    "eventlog-level acl-enabled acl-replication-token consul-address consul-auth consul-token "
+    "consul-ca-file consul-cert-file consul-key-file consul-ssl consul-verify-ssl "
+    "consul-server-service-name consul-client-service-name consul-server-http-check-name "
+    "consul-server-serf-check-name consul-server-rpc-check-name consul-client-http-check-name "
+    "consul-auto-advertise consul-client-auto-join consul-server-auto-join "
+    "consul-checks-use-advertise consul-client-failures-before-critical "
+    "consul-client-failures-before-warning consul-server-failures-before-critical "
+    "consul-server-failures-before-warning vault-enabled vault-address vault-namespace "
+    "vault-create-from-role vault-ca-file vault-ca-path vault-cert-file vault-key-file "
+    "vault-tls-skip-verify vault-tls-server-name".split()
+)
+
 COMMANDS = (
     Command(
         "agent",
@@ -54,6 +71,7 @@ COMMANDS = (
         "tasks run on; SIGHUP reads the configuration again.",
         "hanse agent -dev\nhanse agent -config /etc/hanse.d",
         general=False,
+        not_yet=AGENT_NOT_YET,
     ),
     Command(
         "agent-info",
