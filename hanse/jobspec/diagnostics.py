@@ -10,12 +10,14 @@ import msgspec
 
 from hanse.errors import Invalid
 from hanse.jobspec.graphemes import cluster_count
+from hanse.jobspec.limits import FINDINGS_MAX
 
 #: A half-open range of character offsets into one source text.
 Span = tuple[int, int]
 
 _LINE_SHOWN_MAX = 160
-_REPORTED_MAX = 50
+#: How the findings begin that something is not there.
+_ABSENCES = ("Missing ", "Unset ", "Undefined ", "Unsupported attribute")
 
 
 class Diagnostic(msgspec.Struct, frozen=True):
@@ -76,6 +78,13 @@ class Fault(Exception):
         self.source: Source | None = None
 
 
+class Silent(Fault):
+    """Follows from something that has been reported; never reported itself."""
+
+    def __init__(self) -> None:
+        super().__init__("", "")
+
+
 class Source:
     """One named text, able to turn offsets into lines and columns."""
 
@@ -117,6 +126,8 @@ class Report:
     def __init__(self) -> None:
         self.found: list[Diagnostic] = []
         self._seen: set[tuple[str, str, int, int]] = set()
+        #: Syntax errors have cost the file some items: that something is missing means nothing.
+        self.incomplete = False
 
     @property
     def has_errors(self) -> bool:
@@ -132,6 +143,8 @@ class Report:
         severity: Literal["error", "warning"] = "error",
     ) -> None:
         """Record a fault at its own span, or at `span` if it has none."""
+        if isinstance(fault, Silent) or (self.incomplete and fault.summary.startswith(_ABSENCES)):
+            return
         source = fault.source or source
         span = fault.span or span
         line, column, text = 0, 0, ""
@@ -140,12 +153,17 @@ class Report:
             text = source.line_text(line)
         name = source.name if source is not None else ""
         key = (fault.summary, name, line, column)
-        if (line and key in self._seen) or len(self.found) >= _REPORTED_MAX:
+        if (line and key in self._seen) or len(self.found) >= FINDINGS_MAX:
             return
         self._seen.add(key)
         self.found.append(
             Diagnostic(severity, fault.summary, fault.detail, name, line, column, text, fault.hint)
         )
+
+    def sort_from(self, start: int) -> None:
+        """Put the findings from the given one on into the order of their places."""
+        rest = sorted(self.found[start:], key=lambda found: (found.file, found.line, found.column))
+        self.found[start:] = rest
 
     def raise_errors(self) -> None:
         """Raises JobspecError with everything found if any of it is an error."""

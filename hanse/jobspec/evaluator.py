@@ -8,13 +8,13 @@ It is not an unknown: functions and operators see that string.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from hanse.jobspec import numbers as num
+from hanse.jobspec.budget import Budget, Exhausted
 from hanse.jobspec.convert import CannotConvert, convert, to_string, unify
-from hanse.jobspec.diagnostics import Fault, Source, Span, did_you_mean
-from hanse.jobspec.limits import Budget, Exhausted
+from hanse.jobspec.diagnostics import Fault, Silent, Source, Span, did_you_mean
 from hanse.jobspec.numbers import Number, Real
 from hanse.jobspec.syntax import (
     Access,
@@ -22,6 +22,7 @@ from hanse.jobspec.syntax import (
     Binary,
     Call,
     Conditional,
+    Embedded,
     Expression,
     ForExpr,
     IndexStep,
@@ -77,19 +78,14 @@ class Scope:
     names: Mapping[str, Value] = field(default_factory=dict[str, Value])
     #: Whether other names stand for themselves. If not, they are errors.
     runtime_references: bool = True
+    #: Variables and locals that have no value because of a mistake reported already.
+    broken: frozenset[tuple[str, str]] = frozenset()
     #: The type constraint parser, and files, need more than values; see `functions`.
     files: Any = None
 
     def bind(self, bound: Mapping[str, Value]) -> Scope:
         """A scope inside this one in which some names mean something else."""
-        return Scope(
-            self.source,
-            self.budget,
-            self.call,
-            {**self.names, **bound},
-            self.runtime_references,
-            self.files,
-        )
+        return replace(self, names={**self.names, **bound})
 
 
 def evaluate(expression: Expression, scope: Scope) -> Value:
@@ -183,6 +179,9 @@ def _reference(node: Reference, scope: Scope) -> Value:
         raise Fault(
             "Variables not allowed", "References cannot be used here.", node.root_span
         ) from None
+    first = node.steps[0] if scope.broken and node.steps else None
+    if isinstance(first, AttrStep) and (node.root, first.name) in scope.broken:
+        raise Silent
     for step in node.steps:
         value = _take(value, step, scope)
     return value
@@ -540,8 +539,19 @@ def _template_for(node: TemplateFor, scope: Scope) -> Value:
     )
 
 
+def _embedded(node: Embedded, scope: Scope) -> Value:
+    inner = scope.bind({})
+    inner.source = node.source
+    try:
+        return evaluate(node.inner, inner)
+    except Fault as fault:
+        fault.span = node.span
+        raise
+
+
 _EVALUATORS: dict[type[Any], Callable[[Any, Scope], Value]] = {
     Literal: _literal,
+    Embedded: _embedded,
     Parens: _parens,
     Template: _template,
     Interpolation: _interpolation,

@@ -7,13 +7,16 @@ of the brackets that it opened; the items after it are read as if nothing had ha
 from __future__ import annotations
 
 from hanse.jobspec import scanner as tk
+from hanse.jobspec import templates
 from hanse.jobspec.diagnostics import Fault, Report, Source, Span
 from hanse.jobspec.expressions import ExpressionParser, describe
-from hanse.jobspec.limits import NESTING_MAX
-from hanse.jobspec.scanner import Scanner, Token, too_deep
+from hanse.jobspec.limits import FINDINGS_MAX, NESTING_MAX
+from hanse.jobspec.scanner import Scanner, Token, TooDeep, too_deep
 from hanse.jobspec.syntax import Attribute, Block, Body, Expression
 
 _OPENERS = {"{", "(", "[", tk.OPEN_QUOTE, tk.OPEN_HEREDOC, tk.OPEN_VALUE, tk.OPEN_DIRECTIVE}
+#: How far the end of an item that cannot be read is looked for.
+_SKIPPED_TOKENS_MAX = 10_000
 _CLOSERS = {"}", ")", "]", tk.CLOSE_QUOTE, tk.CLOSE_HEREDOC, tk.CLOSE_SEQUENCE}
 
 
@@ -47,6 +50,17 @@ def parse_expression(source: Source, report: Report, start: int = 0) -> Expressi
     return None if report.has_errors else expression
 
 
+def parse_template(source: Source, report: Report) -> Expression | None:
+    """The whole source as a template without quotes around it, or None if it is not one."""
+    scanner = Scanner(source, report)
+    try:
+        parser = ExpressionParser(source, scanner.scan_template())
+        return templates.bare(parser)
+    except Fault as fault:
+        report.add(source, fault)
+        return None
+
+
 def _tokens(
     source: Source, report: Report, start: int = 0
 ) -> tuple[list[Token] | None, int | None]:
@@ -71,6 +85,10 @@ def _tokens(
     return kept, scanner.doubtful_from
 
 
+class _GiveUpError(Exception):
+    """There is no point in reading on."""
+
+
 class _BodyParser(ExpressionParser):
     def __init__(
         self, source: Source, tokens: list[Token], report: Report, doubtful_from: int | None
@@ -83,15 +101,17 @@ class _BodyParser(ExpressionParser):
     def file(self) -> Body:
         try:
             return self._body(tk.END, (0, 0))
-        except Fault as fault:
-            self._tell(fault)
+        except _GiveUpError:
             return Body(self.source, (0, 0))
 
     def _tell(self, fault: Fault) -> None:
+        """Report a fault; after too many, or one that leaves no hope, end the whole parse."""
         self._faults += 1
         start = fault.span[0] if fault.span else 0
         if self._doubtful_from is None or start < self._doubtful_from:
             self._report.add(self.source, fault)
+        if self._faults >= FINDINGS_MAX or isinstance(fault, TooDeep):
+            raise _GiveUpError
 
     def _body(self, closer: str, opened: Span) -> Body:
         """The items up to the closing token, which is read too."""
@@ -283,7 +303,8 @@ class _BodyParser(ExpressionParser):
         depth = 0
         position = start
         tokens = self.tokens
-        while (kind := tokens[position].kind) != tk.END:
+        last = min(start + _SKIPPED_TOKENS_MAX, len(tokens) - 1)
+        while (kind := tokens[position].kind) != tk.END and position < last:
             if kind in _OPENERS:
                 depth += 1
             elif kind in _CLOSERS:
@@ -294,7 +315,7 @@ class _BodyParser(ExpressionParser):
                 position += 1
                 break
             position += 1
-        if tokens[position].kind == tk.END and depth > 0:
+        if position == last and depth > 0:
             # The item left something open: do not swallow the rest of the file because of it.
             position = failed_at
             while tokens[position].kind not in (tk.NEWLINE, tk.END):

@@ -133,6 +133,11 @@ class Scanner:
         self._emit(END, length, length)
         return self._tokens
 
+    def scan_template(self) -> list[Token]:
+        """All tokens of a text that is a template from its first character on, without escapes."""
+        self._modes = [_Mode("heredoc", "\n")]
+        return self.scan()
+
     def _emit(self, kind: str, start: int, end: int) -> None:
         self._tokens.append(Token(kind, start, end, self._text[start:end]))
         self._position = end
@@ -265,9 +270,13 @@ class Scanner:
         self._push(_Mode("code"))
 
 
-def too_deep(span: Span) -> Fault:
+class TooDeep(Fault):
+    """Nested beyond the limit."""
+
+
+def too_deep(span: Span) -> TooDeep:
     """The one message for everything that nests."""
-    return Fault(
+    return TooDeep(
         "Nested too deeply", f"Blocks, brackets and operators may nest {NESTING_MAX} levels.", span
     )
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from hanse.jobspec.diagnostics import Source, Span
 from hanse.jobspec.values import Value
+
+if TYPE_CHECKING:
+    from hanse.jobspec.hcljson import JsonBody
 
 
 @dataclass(slots=True)
@@ -192,8 +195,18 @@ class Parens:
     span: Span
 
 
+@dataclass(slots=True)
+class Embedded:
+    """An expression with a source of its own: a string of a JSON file, read as a template."""
+
+    source: Source
+    inner: Expression
+    span: Span
+
+
 Expression: TypeAlias = (
     Literal
+    | Embedded
     | Template
     | Interpolation
     | Wrapped
@@ -229,7 +242,7 @@ class Block:
     type_span: Span
     labels: list[str]
     label_spans: list[Span]
-    body: Body
+    body: Body | JsonBody
     #: The opening brace.
     open_span: Span
 

@@ -78,6 +78,16 @@ def heredoc(parser: ExpressionParser) -> Expression:
     return Template(_tree(parts, closing, parser.depth), span, heredoc=True)
 
 
+def bare(parser: ExpressionParser) -> Expression:
+    """A whole source that is a template, with nothing around it."""
+    opening = parser.peek()
+    parts, closing = _parts(parser, tk.END, opening)
+    span = (opening.start, closing.end)
+    if len(parts) == 1 and isinstance(parts[0], _Value):
+        return Wrapped(parts[0].inner, span, parts[0].span)
+    return Template(_tree(parts, closing, parser.depth), span)
+
+
 def quoted_literal(parser: ExpressionParser) -> tuple[str, Span]:
     """The text between quotes, where sequences are not allowed."""
     opening = parser.read()

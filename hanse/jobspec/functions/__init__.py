@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from importlib import import_module
 
+from hanse.jobspec.budget import Exhausted
 from hanse.jobspec.convert import CannotConvert, convert
 from hanse.jobspec.diagnostics import Fault, did_you_mean
 from hanse.jobspec.evaluator import Scope, evaluate
 from hanse.jobspec.functions.base import BadArgument, Function, FunctionFailed, Parameter
-from hanse.jobspec.limits import Exhausted
 from hanse.jobspec.syntax import Call, Expression, start_of
 from hanse.jobspec.values import DYNAMIC, Mapped, Sequence, TupleValue, Value, name_of
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from hanse.jobspec.budget import Budget
 from hanse.jobspec.diagnostics import Fault, Report, Source
 from hanse.jobspec.evaluator import Scope, evaluate
 from hanse.jobspec.functions import NAMES, call_function
 from hanse.jobspec.functions.base import FunctionFailed
 from hanse.jobspec.functions.encoding import json_text
-from hanse.jobspec.limits import Budget
 from hanse.jobspec.parser import parse_expression
 from hanse.jobspec.values import Value, name_of
 
@@ -32,7 +32,7 @@ class Outcome:
         source = Source("t.hcl", text)
         node = parse_expression(source, report)
         if node is not None:
-            scope = Scope(source, Budget(5), call_function, {}, False, base)
+            scope = Scope(source, Budget(5), call_function, {}, False, files=base)
             try:
                 self.value = evaluate(node, scope)
             except Fault as fault:
