@@ -46,10 +46,10 @@ class Limits(NamedTuple):
 
     evaluations: int = 64
     #: Instances, roughly.
-    weight: int = 5_000
+    weight: int = 2_000
     #: Passes of less than about this run without a thread, in seconds.
     inline_s: float = 0.010
-    commits: int = 8
+    commits: int = 4
     attempts: int = 3
     backoff_s: float = 1.0
 
