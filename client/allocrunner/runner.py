@@ -87,6 +87,7 @@ class AllocRunner:
             task_states={name: runner.machine.memory.state for name, runner in self.tasks.items()},
             healthy=health.healthy if health else None,
             healthy_at_ns=health.decided_ns if health else 0,
+            healthy_in=health.deployment_id if health else None,
             services=self.offering.instances,
             modified_ns=self._world.clock.wall_ns(),
         )

@@ -111,6 +111,8 @@ class AllocStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     #: Whether the allocation met its deployment's rules; None while not decided.
     healthy: bool | None = None
     healthy_at_ns: int = 0
+    #: The deployment that `healthy` is about, "" for a migration; None when not said.
+    healthy_in: str | None = None
     network: AllocNetworkStatus | None = None
     services: tuple[ServiceInstance, ...] = ()
     modified_ns: int = 0
@@ -191,4 +193,9 @@ class Allocation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         """Deployment health: the operator's word, else the client's."""
         if self.healthy_override is not None:
             return self.healthy_override
-        return self.client.healthy if self.client is not None else None
+        if self.client is None:
+            return None
+        # A verdict on an earlier deployment says nothing of one that updated it in place.
+        if self.client.healthy_in not in (None, self.deployment_id):
+            return None
+        return self.client.healthy
