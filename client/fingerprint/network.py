@@ -18,10 +18,17 @@ _GET_MASK = 0x891B
 _SPEED_UNKNOWN = 1000
 
 
-def fingerprint(interface: str = "", *, loopback: bool = False) -> Finding:
-    """The interface named, else that of the default route, else the loopback one. Blocks."""
-    device = interface or (LOOPBACK if loopback else default_interface()) or LOOPBACK
+def fingerprint(interface: str = "", *, bind_addr: str = "") -> Finding:
+    """The interface named, else that of the default route, else the loopback one. Blocks.
+
+    An agent that listens on a loopback address keeps to it: so do the ports of its tasks, and
+    several agents on one machine, each with an address of its own, are several nodes.
+    """
+    keeps_to_itself = not interface and _is_loopback(bind_addr)
+    device = interface or (LOOPBACK if keeps_to_itself else default_interface()) or LOOPBACK
     address, network = _address(device)
+    if keeps_to_itself:
+        address, network = bind_addr, f"{bind_addr}/32"
     if not address and not interface:
         device, address, network = LOOPBACK, "127.0.0.1", "127.0.0.1/32"
     if not address:
@@ -43,6 +50,13 @@ def fingerprint(interface: str = "", *, loopback: bool = False) -> Finding:
             NetworkResource(mode="host", device=device, cidr=network, ip=address, m_bits=speed),
         ),
     )
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
 
 
 def default_interface() -> str:

@@ -31,12 +31,13 @@ from hanse.structs.node import (
 async def look(config: AgentConfig, alloc_dir: Path) -> list[Finding]:
     """Everything about the machine, looked at side by side in threads."""
     client = config.client
-    loopback = config.dev and not client.network_interface
     found = await asyncio.gather(
         asyncio.to_thread(cpu.fingerprint, client.cpu_total_compute),
         asyncio.to_thread(host.memory, client.memory_total_mb),
         asyncio.to_thread(host.storage, alloc_dir, client.disk_total_mb),
-        asyncio.to_thread(network.fingerprint, client.network_interface, loopback=loopback),
+        asyncio.to_thread(
+            network.fingerprint, client.network_interface, bind_addr=config.bind_addr
+        ),
         asyncio.to_thread(host.system),
     )
     return list(found)
