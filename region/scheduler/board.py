@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hanse.structs.taskstate import AllocatedPortMapping
-from region.scheduler.fleet import FleetView, Floats, Ints, Mask, weight_of
+from region.scheduler.fleet import FleetView, Floats, Free, Ints, Mask, weight_of
 from region.scheduler.nodes import (
     DYNAMIC_PORT_MAX,
     DYNAMIC_PORT_MIN,
@@ -21,56 +21,80 @@ _PORT_STRIDE = 7_919
 
 
 class Board:
-    """Free resources, starting from a view; columns are copied before the first change."""
+    """Free resources, starting from a view.
+
+    The view's columns are copied before the first change, and a charge is kept back until
+    somebody asks for a column: the last charge of a plan interests nobody.
+    """
 
     def __init__(self, view: FleetView, seed: int) -> None:
         """`seed` decides which dynamic ports are taken first."""
         self.view = view
-        free, size = view.free, view.size
-        self.cpu: Ints = free.cpu[:size]
-        self.memory: Ints = free.memory[:size]
-        self.disk: Ints = free.disk[:size]
-        self.ports: Ints = free.ports[:size]
-        self.cpu_weight: Floats = free.cpu_weight[:size]
-        self.memory_weight: Floats = free.memory_weight[:size]
+        self._free = view.free
         self._own = False
+        self._charges: list[tuple[Sequence[int], Ask]] = []
         self._held: dict[int, set[int]] = {}
         self._seed = seed
 
+    @property
+    def cpu(self) -> Ints:
+        """Free MHz by row."""
+        return self._settled().cpu[: self.view.size]
+
+    @property
+    def memory(self) -> Ints:
+        """Free MB by row."""
+        return self._settled().memory[: self.view.size]
+
+    @property
+    def disk(self) -> Ints:
+        """Free MB of disk by row."""
+        return self._settled().disk[: self.view.size]
+
+    @property
+    def ports(self) -> Ints:
+        """Free dynamic ports by row."""
+        return self._settled().ports[: self.view.size]
+
+    @property
+    def cpu_weight(self) -> Floats:
+        """10 to the power of the free share of CPU, by row."""
+        return self._settled().cpu_weight[: self.view.size]
+
+    @property
+    def memory_weight(self) -> Floats:
+        """10 to the power of the free share of memory, by row."""
+        return self._settled().memory_weight[: self.view.size]
+
     def charge(self, rows: Sequence[int], ask: Ask) -> None:
-        """Take room for one instance on each of the rows; a row may come several times."""
-        self._make_own()
-        distinct, counts = np.unique(np.array(rows, np.intp), return_counts=True)
-        counts = counts.astype(np.int32)
-        self.cpu[distinct] -= counts * ask.cpu_mhz
-        self.memory[distinct] -= counts * ask.memory_mb
-        self.disk[distinct] -= counts * ask.disk_mb
-        self._weigh(distinct.tolist())
+        """Take room for one instance on each of the rows; a row may come several times.
+
+        Ports are taken by `assign`.
+        """
+        self._charges.append((rows, ask))
 
     def release(self, row: int, usage: Usage) -> None:
         """Give back what an allocation takes that the plan stops."""
-        self._make_own()
-        self.cpu[row] += usage.cpu_mhz
-        self.memory[row] += usage.memory_mb
-        self.disk[row] += usage.disk_mb
-        held = self._ports_of(row)
+        free, held = self._owned(), self._ports_of(row)
+        free.cpu[row] += usage.cpu_mhz
+        free.memory[row] += usage.memory_mb
+        free.disk[row] += usage.disk_mb
         for port in usage.ports:
             if port in held:
                 held.discard(port)
-                self.ports[row] += self._dynamic(row, port)
+                free.ports[row] += self._dynamic(row, port)
         self._weigh([row])
 
     def take(self, row: int, usage: Usage) -> None:
         """Undo a `release`: the allocation stays after all."""
-        self._make_own()
-        self.cpu[row] -= usage.cpu_mhz
-        self.memory[row] -= usage.memory_mb
-        self.disk[row] -= usage.disk_mb
-        held = self._ports_of(row)
+        free, held = self._owned(), self._ports_of(row)
+        free.cpu[row] -= usage.cpu_mhz
+        free.memory[row] -= usage.memory_mb
+        free.disk[row] -= usage.disk_mb
         for port in usage.ports:
             if port not in held:
                 held.add(port)
-                self.ports[row] -= self._dynamic(row, port)
+                free.ports[row] -= self._dynamic(row, port)
         self._weigh([row])
 
     def static_open(self, ask: Ask) -> list[tuple[PortAsk, Mask]]:
@@ -88,14 +112,13 @@ class Board:
         """Take the ports of one instance on the row; None if the dynamic range is used up."""
         if not ask.static_ports and not ask.dynamic_ports:
             return ()
-        self._make_own()
         address = host_ip(self.view.node(row))
-        held = self._ports_of(row)
+        free, held = self._owned(), self._ports_of(row)
         given: list[AllocatedPortMapping] = []
         for port in ask.static_ports:
             if not port.ignore_collision:
                 held.add(port.value)
-                self.ports[row] -= self._dynamic(row, port.value)
+                free.ports[row] -= self._dynamic(row, port.value)
             given.append(
                 AllocatedPortMapping(
                     label=port.label,
@@ -110,7 +133,7 @@ class Board:
             if value is None:
                 return None
             held.add(value)
-            self.ports[row] -= 1
+            free.ports[row] -= 1
             given.append(
                 AllocatedPortMapping(
                     label=port.label, value=value, to=_inside(port, value), host_ip=address
@@ -139,19 +162,30 @@ class Board:
         within = room.dynamic_min <= port <= room.dynamic_max
         return int(within and port not in room.reserved_ports)
 
-    def _make_own(self) -> None:
+    def _owned(self) -> Free:
         if not self._own:
-            self.cpu, self.memory = self.cpu.copy(), self.memory.copy()
-            self.disk, self.ports = self.disk.copy(), self.ports.copy()
-            self.cpu_weight = self.cpu_weight.copy()
-            self.memory_weight = self.memory_weight.copy()
+            self._free = self._free.take(slice(0, self.view.size), self.view.size)
             self._own = True
+        return self._free
+
+    def _settled(self) -> Free:
+        """The columns with all charges taken in."""
+        charges, self._charges = self._charges, []
+        for rows, ask in charges:
+            free = self._owned()
+            distinct, counts = np.unique(np.array(rows, np.intp), return_counts=True)
+            counts = counts.astype(np.int32)
+            free.cpu[distinct] -= counts * ask.cpu_mhz
+            free.memory[distinct] -= counts * ask.memory_mb
+            free.disk[distinct] -= counts * ask.disk_mb
+            self._weigh(distinct.tolist())
+        return self._free
 
     def _weigh(self, rows: Sequence[int]) -> None:
-        capacity = self.view.capacity
+        capacity, free = self.view.capacity, self._free
         for row in rows:
-            self.cpu_weight[row] = weight_of(int(self.cpu[row]), int(capacity.cpu[row]))
-            self.memory_weight[row] = weight_of(int(self.memory[row]), int(capacity.memory[row]))
+            free.cpu_weight[row] = weight_of(int(free.cpu[row]), int(capacity.cpu[row]))
+            free.memory_weight[row] = weight_of(int(free.memory[row]), int(capacity.memory[row]))
 
 
 def _inside(port: PortAsk, value: int) -> int:

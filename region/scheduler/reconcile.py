@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+import msgspec
+
 from hanse.structs.allocation import Allocation
 from hanse.structs.deployment import Deployment
 from hanse.structs.evaluation import DesiredUpdates
@@ -41,9 +43,8 @@ class Stop:
     lost: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Want:
-    """An index to be placed."""
+class Want(msgspec.Struct, frozen=True, gc=False):
+    """An index to be placed: a struct, for there may be tens of thousands."""
 
     index: int
     previous: Allocation | None = None
