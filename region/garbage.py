@@ -31,13 +31,15 @@ from region.deploy.decide import OVER
 from region.state.codec import encode
 from region.state.entries import JobEntry
 from region.state.state import State
-from region.writer import Leading
+from region.writer import TXN_OPS_MAX, Leading
 
 log = structlog.get_logger(__name__)
 
 SEGMENTS_MAX = 16
 CHANGE_BLOCKS_MAX = 256
-_WRITES_MAX = 400
+#: Blocks of changes that are folded in one go: as many again may be written.
+_FOLD_MAX = 45
+_WRITES_MAX = TXN_OPS_MAX
 
 
 class Ages(NamedTuple):
@@ -307,8 +309,8 @@ def _folded_decisions(state: State, ids: IdStream, now_ns: int) -> Iterator[Piec
     full.sort()
     sizes = [len(tables.change_blocks[i].alloc_ids) for _, i in full]
     small = [i for (_, i), size in zip(full, sizes, strict=True) if size < BLOCK_ALLOCATIONS_MAX]
-    for start in range(0, len(small), BLOCK_ALLOCATIONS_MAX):
-        chunk = small[start : start + BLOCK_ALLOCATIONS_MAX]
+    for start in range(0, len(small), _FOLD_MAX):
+        chunk = small[start : start + _FOLD_MAX]
         yield _fold(state, chunk, ids, now_ns)
 
 

@@ -321,17 +321,12 @@ class Sessions:
 
     async def _register(self, hello: Hello) -> None:
         writer = self._writer
-        ids = writer.ids()
-        await writer.write(lambda: drafts.registration(writer, hello.node, hello.secret, ids))
+        await writer.write(lambda: drafts.registration(writer, hello.node, hello.secret))
 
     async def _back(self, node_id: str) -> None:
         """A node that was given up is heard again."""
-        writer, ids = self._writer, self._writer.ids()
-
-        def decide() -> Draft[None]:
-            return drafts.heard_again(writer, node_id, ids)
-
-        await writer.write(decide)
+        writer = self._writer
+        await writer.write(lambda: drafts.heard_again(writer, node_id))
 
     async def _changed(self, node_id: str, node: Any) -> None:
         if node.id != node_id:

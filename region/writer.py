@@ -8,7 +8,7 @@ not exist (its `marker`), and compares the revisions of what it was decided on.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Generic, NamedTuple, TypeVar
@@ -27,6 +27,8 @@ T = TypeVar("T")
 
 #: How long a write is tried before the caller hears that it failed, in seconds.
 WRITE_S = 8.0
+#: Writes and compares in one transaction: etcd accepts 128 unless it is told otherwise.
+TXN_OPS_MAX = 100
 _RETRY_S = 0.1
 _CONFLICTS_MAX = 50
 
@@ -94,6 +96,20 @@ class Writer:
             conflicts += 1
             if conflicts > _CONFLICTS_MAX:
                 raise Conflict("state", "of the request", expected=0, actual=self.state.revision)
+
+    async def write_all(self, writes: Sequence[Put]) -> int:
+        """Store any number of writes of keys that nobody else makes; gives the last revision.
+
+        The first key of each transaction must be new.
+        """
+        revision = self.state.revision
+        for start in range(0, len(writes), TXN_OPS_MAX):
+            chunk = tuple(writes[start : start + TXN_OPS_MAX])
+            stored = await self._store(
+                Draft((), chunk, chunk[0].key, None), self.clock.now() + WRITE_S
+            )
+            revision = max(revision, stored)
+        return revision
 
     async def _store(self, draft: Draft[T], deadline: float) -> int:
         """Store one draft; 0 if what it was decided on has changed since."""

@@ -45,6 +45,9 @@ from hanse.structs.node import (
 from hanse.structs.taskstate import TaskState
 from hanse.structs.times import rfc3339
 
+#: grpc.aio has no complete types.
+_aio: Any = grpc.aio
+
 _read: Callable[[bytes], ServerMessage] = decoder(ServerMessage)
 
 #: How long changes are gathered before they are reported, in seconds.
@@ -105,6 +108,10 @@ def ended(alloc_id: str, status: str, now_ns: int) -> AllocStatus:
     )
 
 
+class Disconnected(Exception):
+    """The server ended the session; the text is gRPC's status."""
+
+
 class SimulatedNode:
     """One node. `run` connects and stays connected."""
 
@@ -133,7 +140,7 @@ class SimulatedNode:
         self._something = asyncio.Event()
 
     async def run(self, channel: grpc.aio.Channel) -> None:
-        """Be a node until cancelled; raises grpc.aio.AioRpcError when the server hangs up."""
+        """Be a node until cancelled; raises Disconnected when the server hangs up."""
         session: Any = channel.stream_stream(SESSION)
         call = session()
         await call.write(encode(Hello(node=self.node, secret=self.secret)))
@@ -158,14 +165,8 @@ class SimulatedNode:
     async def _read(self, call: Any, channel: Any, group: asyncio.TaskGroup) -> None:
         while True:
             data = await call.read()
-            if data is grpc.aio.EOF:
-                await call.code()
-                raise grpc.aio.AioRpcError(
-                    await call.code(),
-                    None,
-                    None,
-                    details=await call.details(),
-                )
+            if data is _aio.EOF:
+                raise Disconnected(f"{await call.code()}: {await call.details()}")
             match _read(data):
                 case Welcome() as welcome:
                     self.welcome = welcome

@@ -27,12 +27,12 @@ from hanse.structs.plan import Placement, Plan
 from region.broker.queue import Ticket
 from region.state.codec import encode
 from region.state.keys import Keys
+from region.writer import TXN_OPS_MAX
 
 T = TypeVar("T")
 
 #: What one transaction may hold, well under what etcd accepts.
 _TXN_BYTES_MAX = 1_000_000
-_TXN_WRITES_MAX = 1_000
 
 SUPERSEDED = "superseded by evaluation {}"
 
@@ -92,13 +92,12 @@ def transactions(
     head = list(_first_writes(plan, keys, ids, now_ns))
     tail = list(_last_writes(plan, ticket, keys, now_ns))
     touched = Put(eval_key, encode(replace(ticket.evaluation, modify_time=now_ns)))
+    room = max(1, TXN_OPS_MAX - 1 - len(tail))
     parts: list[Part] = []
     current: list[Put] = []
     size = sum(len(write.value) for write in tail)
     for write in head:
-        if current and (
-            size + len(write.value) > _TXN_BYTES_MAX or len(current) >= _TXN_WRITES_MAX
-        ):
+        if current and (size + len(write.value) > _TXN_BYTES_MAX or len(current) >= room):
             parts.append(Part((job_is,), (*current, touched)))
             current, size = [], sum(len(write.value) for write in tail)
         current.append(write)

@@ -22,6 +22,9 @@ from hanse.structs.evaluation import Evaluation
 from hanse.structs.times import parse_rfc3339
 from region.state.entries import JobKey
 
+#: How many evaluations of a kind are settled along with the one that is worked on.
+OTHERS_MAX = 25
+
 #: The node class that stands for all of them.
 ANY_CLASS = "*"
 
@@ -160,9 +163,12 @@ class EvalQueue:
         blocked = list(self._blocked.get(key, {}).values())
         blocked.sort(key=lambda e: (e.create_index, e.id), reverse=True)
         if pending:
-            return Ticket(key, pending[0], tuple(pending[1:]), tuple(blocked), self._capacity)
+            others = tuple(pending[1 : OTHERS_MAX + 1])
+            replaced = tuple(blocked[:OTHERS_MAX])
+            return Ticket(key, pending[0], others, replaced, self._capacity)
         if blocked and key in self._woken:
-            return Ticket(key, blocked[0], (), tuple(blocked[1:]), self._capacity)
+            replaced = tuple(blocked[1 : OTHERS_MAX + 1])
+            return Ticket(key, blocked[0], (), replaced, self._capacity)
         return None
 
     def _make_ready(self, key: JobKey, priority: int) -> None:

@@ -54,22 +54,16 @@ async def set_eligibility(writer: Writer, node_id: str, eligible: bool) -> tuple
 
 async def purge(writer: Writer, node_id: str) -> tuple[list[str], int]:
     """Forget a node; what it ran is lost. Gives evaluations and the index."""
-    ids = writer.ids()
 
-    def decide() -> Draft[list[str]]:
-        state, keys, now_ns = writer.state, writer.state.keys, writer.clock.wall_ns()
+    def decide() -> Draft[None]:
+        state, keys = writer.state, writer.state.keys
         the_node(state, node_id)
-        live = [a for a in state.allocations_of_node(node_id) if not a.client_terminal]
-        evaluations = evaluations_for_allocs(
-            state, ids, live, "node-update", now_ns, node_id=node_id
-        )
         # Its reports stay until garbage collection takes the allocations they are about.
-        writes: list[Put | Delete] = [Delete(keys.node(node_id)), Delete(keys.node_state(node_id))]
-        writes += [put_eval(keys, evaluation) for evaluation in evaluations]
-        compare = writer.key_is(keys.node(node_id))
-        return Draft((compare,), tuple(writes), "", [e.id for e in evaluations])
+        writes = (Delete(keys.node(node_id)), Delete(keys.node_state(node_id)))
+        return Draft((writer.key_is(keys.node(node_id)),), writes, "", None)
 
-    return await writer.write(decide)
+    await writer.write(decide)
+    return await _evaluate_jobs(writer, node_id)
 
 
 async def evaluate(writer: Writer, node_id: str) -> tuple[list[str], int]:
@@ -88,26 +82,31 @@ def the_node(state: State, node_id: str) -> Node:
 async def _change(
     writer: Writer, node_id: str, change: Change, evaluate_jobs: bool
 ) -> tuple[list[str], int]:
-    ids = writer.ids()
 
-    def decide() -> Draft[list[str]]:
+    def decide() -> Draft[None]:
         state, keys, now_ns = writer.state, writer.state.keys, writer.clock.wall_ns()
         the_node(state, node_id)
         key = keys.node_state(node_id)
         old = state.node_state(node_id)
         new = change(old, now_ns)
         writes: list[Put] = [Put(key, encode(new))] if new != old else []
-        evaluations = []
-        if evaluate_jobs:
-            live = [a for a in state.allocations_of_node(node_id) if not a.terminal]
-            evaluations = evaluations_for_allocs(
-                state, ids, live, "node-update", now_ns, node_id=node_id
-            )
-            writes += [put_eval(keys, evaluation) for evaluation in evaluations]
         compare = writer.key_is(key)
-        return Draft((compare,), tuple(writes), "", [e.id for e in evaluations])
+        return Draft((compare,), tuple(writes), "", None)
 
-    return await writer.write(decide)
+    _, revision = await writer.write(decide)
+    if not evaluate_jobs:
+        return [], revision
+    return await _evaluate_jobs(writer, node_id)
+
+
+async def _evaluate_jobs(writer: Writer, node_id: str) -> tuple[list[str], int]:
+    state, now_ns = writer.state, writer.clock.wall_ns()
+    live = [a for a in state.allocations_of_node(node_id) if not a.client_terminal]
+    evaluations = evaluations_for_allocs(
+        state, writer.ids(), live, "node-update", now_ns, node_id=node_id
+    )
+    revision = await writer.write_all([put_eval(state.keys, e) for e in evaluations])
+    return [e.id for e in evaluations], revision
 
 
 def drained(state: NodeState, spec: DrainSpec, meta: dict[str, str], now_ns: int) -> NodeState:

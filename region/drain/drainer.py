@@ -16,14 +16,14 @@ from region.drain.decide import Decision, Facts, decide
 from region.state.codec import encode
 from region.state.state import State
 from region.state.tables import Applied
-from region.writer import Leading
+from region.writer import TXN_OPS_MAX, Leading
 
 log = structlog.get_logger(__name__)
 
 _IDLE_S = 60.0
 _RETRY_S = 0.5
 #: Allocations that leave in one transaction.
-_MIGRATE_MAX = 1_000
+_MIGRATE_MAX = TXN_OPS_MAX // 2 - 2
 
 
 class Drainer:
@@ -83,7 +83,7 @@ class Drainer:
             if not result.succeeded:
                 return _RETRY_S
             log.info("draining", migrating=len(decision.migrate), done=list(decision.done))
-            if len(decision.migrate) > _MIGRATE_MAX:
+            if len(decision.migrate) > _MIGRATE_MAX or len(decision.done) > TXN_OPS_MAX // 2:
                 return 0.0
         if not decision.wake_at_ns:
             return _IDLE_S
@@ -101,7 +101,7 @@ class Drainer:
         evaluations = evaluations_for_allocs(state, ids, leaving, "node-drain", now_ns)
         writes += [put_eval(keys, evaluation) for evaluation in evaluations]
         compares: list[KeyIs] = []
-        for node_id in decision.done:
+        for node_id in decision.done[: TXN_OPS_MAX // 2]:
             key = keys.node_state(node_id)
             compares.append(leading.key_is(key))
             writes.append(Put(key, encode(drain_complete(state.node_state(node_id), now_ns))))

@@ -16,7 +16,7 @@ from hanse.structs.evaluation import Evaluation
 from hanse.structs.ids import IdStream
 from hanse.structs.node import Node, NodeEvent
 from hanse.structs.times import rfc3339
-from region.commands.drafts import evaluations_for_allocs, put_eval
+from region.commands.drafts import evaluations_for_allocs
 from region.scheduler.nodes import computed_class
 from region.state.codec import encode
 from region.state.records import NODE_EVENTS_MAX, NodeRecord, NodeState
@@ -59,7 +59,7 @@ def check_node(node: Node) -> None:
         raise Invalid("node attributes", f"there are more than {_ATTRIBUTES_MAX}")
 
 
-def registration(writer: Writer, node: Node, secret: str, ids: IdStream) -> Draft[None]:
+def registration(writer: Writer, node: Node, secret: str) -> Draft[None]:
     """A node that registers, changed, or came back. Raises Denied, Invalid."""
     check_node(node)
     before = writer.state.node_record(node.id)
@@ -67,32 +67,26 @@ def registration(writer: Writer, node: Node, secret: str, ids: IdStream) -> Draf
     record = NodeRecord(node=_kept(node), secret_sha256=hashed(secret))
     key = writer.state.keys.node(node.id)
     writes = [Put(key, encode(record))] if record != before else []
-    return _returned(writer, record, writes, ids)
+    return _returned(writer, record, writes)
 
 
-def _returned(writer: Writer, record: NodeRecord, writes: list[Put], ids: IdStream) -> Draft[None]:
+def _returned(writer: Writer, record: NodeRecord, writes: list[Put]) -> Draft[None]:
     state, now_ns, node = writer.state, writer.clock.wall_ns(), record.node
     keys, before = state.keys, state.node_record(node.id)
     old = state.node_state(node.id)
     new = ready(old, now_ns, known=before is not None)
     if new != old:
         writes.append(Put(keys.node_state(node.id), encode(new)))
-        if before is not None:
-            live = [a for a in state.allocations_of_node(node.id) if not a.client_terminal]
-            evaluations = evaluations_for_allocs(
-                state, ids, live, "node-update", now_ns, node_id=node.id
-            )
-            writes += [put_eval(keys, evaluation) for evaluation in evaluations]
     compares = (writer.key_is(keys.node(node.id)), writer.key_is(keys.node_state(node.id)))
     return Draft(compares, tuple(writes), "", None)
 
 
-def heard_again(writer: Writer, node_id: str, ids: IdStream) -> Draft[None]:
+def heard_again(writer: Writer, node_id: str) -> Draft[None]:
     """A node that was down, or whose state was never written, is ready again."""
     record = writer.state.node_record(node_id)
     if record is None:
         raise NotFound("node", text="node not found")
-    return _returned(writer, record, [], ids)
+    return _returned(writer, record, [])
 
 
 def changed(writer: Writer, node: Node) -> Draft[None]:
@@ -157,16 +151,12 @@ def with_event(
 
 
 def silent(
-    state: State, node_ids: Sequence[str], ids: IdStream, now_ns: int
+    state: State, node_ids: Sequence[str], now_ns: int
 ) -> tuple[tuple[KeyIs, ...], tuple[Put, ...]]:
-    """Nodes that were not heard in time: down, and their jobs are looked at again.
-
-    Each job is evaluated once, however many of its nodes are gone.
-    """
+    """Nodes that were not heard in time are down. Their jobs are another matter (`stranded`)."""
     keys = state.keys
     compares: list[KeyIs] = []
     writes: list[Put] = []
-    affected: list[Allocation] = []
     for node_id in node_ids:
         old = state.node_state(node_id)
         new = replace(
@@ -178,9 +168,6 @@ def silent(
         key = keys.node_state(node_id)
         compares.append(KeyIs(key, state.stored_revision(key)))
         writes.append(Put(key, encode(new)))
-        affected += [a for a in state.allocations_of_node(node_id) if not a.client_terminal]
-    evaluations = evaluations_for_allocs(state, ids, affected, "node-update", now_ns)
-    writes += [put_eval(keys, evaluation) for evaluation in evaluations]
     return tuple(compares), tuple(writes)
 
 

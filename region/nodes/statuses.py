@@ -6,7 +6,7 @@ the load decides how much is in one. A report is acknowledged when it is stored,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import structlog
@@ -18,12 +18,14 @@ from region.alarm import Alarm
 from region.commands.drafts import evaluations_for_allocs, put_eval
 from region.state.codec import encode
 from region.state.state import State
-from region.writer import Writer
+from region.writer import TXN_OPS_MAX, Writer
 
 log = structlog.get_logger(__name__)
 
 _NODES_MAX = 500
 _STATUSES_MAX = 20_000
+#: Reports in one segment: all may be failures of different jobs.
+_SEGMENT_MAX = TXN_OPS_MAX - 1
 _RETRY_S = 0.2
 
 
@@ -81,29 +83,56 @@ class StatusWriter:
 
     async def _flush(self, reports: dict[str, _Report]) -> None:
         """Store the reports, however long that takes, and acknowledge them."""
-        writer = self._writer
-        state, now_ns = writer.state, writer.clock.wall_ns()
-        keys = state.keys
-        sequence = f"{now_ns:016x}{writer.rng.getrandbits(32):08x}"
-        writes = [
-            Put(
-                keys.status(node_id, sequence),
-                encode(StatusSegment(node_id=node_id, statuses=tuple(report.statuses.values()))),
-            )
-            for node_id, report in reports.items()
-            if report.statuses
-        ]
-        if writes:
-            failed = list(newly_failed(state, reports))
-            evaluations = evaluations_for_allocs(
-                state, writer.ids(), failed, "alloc-failure", now_ns
-            )
-            marker = KeyIs(writes[0].key, 0)
-            writes += [put_eval(keys, evaluation) for evaluation in evaluations]
-            await self._store(Txn((marker,), tuple(writes)))
+        for txn in self._transactions(reports):
+            await self._store(txn)
         for report in reports.values():
             for stored in report.stored:
                 stored()
+
+    def _transactions(self, reports: dict[str, _Report]) -> Iterator[Txn]:
+        """Segments, each with evaluations of the jobs that it reports failures of."""
+        writer, now_ns = self._writer, self._writer.clock.wall_ns()
+        flush = f"{now_ns:016x}{writer.rng.getrandbits(32):08x}"
+        writes: list[Put] = []
+        evaluated: set[tuple[str, str]] = set()
+        number = 0
+        for node_id, report in reports.items():
+            statuses = list(report.statuses.values())
+            for start in range(0, len(statuses), _SEGMENT_MAX):
+                chunk = tuple(statuses[start : start + _SEGMENT_MAX])
+                more = self._segment(node_id, f"{flush}{number:04x}", chunk, evaluated)
+                number += 1
+                if writes and len(writes) + len(more) > TXN_OPS_MAX:
+                    yield Txn((KeyIs(writes[0].key, 0),), tuple(writes))
+                    # An evaluation of an earlier transaction may be over before this one.
+                    writes = []
+                    evaluated.clear()
+                    more = self._segment(node_id, f"{flush}{number:04x}", chunk, evaluated)
+                writes += more
+        if writes:
+            yield Txn((KeyIs(writes[0].key, 0),), tuple(writes))
+
+    def _segment(
+        self,
+        node_id: str,
+        sequence: str,
+        statuses: tuple[AllocStatus, ...],
+        evaluated: set[tuple[str, str]],
+    ) -> list[Put]:
+        """One segment of a node's reports, and evaluations of jobs not in `evaluated` yet."""
+        writer, keys = self._writer, self._writer.state.keys
+        segment = StatusSegment(node_id=node_id, statuses=statuses)
+        writes = [Put(keys.status(node_id, sequence), encode(segment))]
+        failed = [
+            a
+            for a in newly_failed(writer.state, statuses)
+            if (a.namespace, a.job_id) not in evaluated
+        ]
+        evaluated |= {(a.namespace, a.job_id) for a in failed}
+        evaluations = evaluations_for_allocs(
+            writer.state, writer.ids(), failed, "alloc-failure", writer.clock.wall_ns()
+        )
+        return writes + [put_eval(keys, evaluation) for evaluation in evaluations]
 
     async def _store(self, txn: Txn) -> None:
         """Commit until it is known to be stored. Refused means that an earlier try got through."""
@@ -121,15 +150,14 @@ class StatusWriter:
                 return
 
 
-def newly_failed(state: State, reports: dict[str, _Report]) -> Iterable[Allocation]:
+def newly_failed(state: State, statuses: Iterable[AllocStatus]) -> Iterator[Allocation]:
     """Allocations that are wanted, and of which a node now says for the first time: failed."""
-    for report in reports.values():
-        for status in report.statuses.values():
-            alloc = state.allocation(status.alloc_id)
-            if (
-                alloc is not None
-                and status.client_status == "failed"
-                and alloc.client_status != "failed"
-                and alloc.desired_status == "run"
-            ):
-                yield alloc
+    for status in statuses:
+        alloc = state.allocation(status.alloc_id)
+        if (
+            alloc is not None
+            and status.client_status == "failed"
+            and alloc.client_status != "failed"
+            and alloc.desired_status == "run"
+        ):
+            yield alloc

@@ -13,12 +13,9 @@ from region.commands.drafts import put_eval
 from region.nodes import drafts
 from region.nodes.presence import TICK_S, Presence
 from region.state.tables import Applied
-from region.writer import Leading
+from region.writer import TXN_OPS_MAX, Leading
 
 log = structlog.get_logger(__name__)
-
-#: Nodes that go down in one transaction.
-_NODES_MAX = 250
 
 
 class NodeWatcher:
@@ -68,10 +65,10 @@ class NodeWatcher:
         leading, state = self._leading, self._leading.state
         silent = self._presence.tick()
         silent = [i for i in silent if state.node_state(i).status != "down"]
-        for start in range(0, len(silent), _NODES_MAX):
-            chunk = silent[start : start + _NODES_MAX]
+        for start in range(0, len(silent), TXN_OPS_MAX):
+            chunk = silent[start : start + TXN_OPS_MAX]
             now_ns = leading.clock.wall_ns()
-            compares, writes = drafts.silent(state, chunk, leading.ids(), now_ns)
+            compares, writes = drafts.silent(state, chunk, now_ns)
             result = await leading.commit(compares, writes)
             if result.succeeded:
                 log.warning("nodes are down", count=len(chunk), nodes=chunk[:5])
@@ -79,6 +76,7 @@ class NodeWatcher:
             suspects = list(self._suspects)
             now_ns = leading.clock.wall_ns()
             evaluations = drafts.stranded(state, suspects, leading.ids(), now_ns)
-            if evaluations:
-                await leading.commit((), tuple(put_eval(state.keys, e) for e in evaluations))
+            for start in range(0, len(evaluations), TXN_OPS_MAX):
+                some = evaluations[start : start + TXN_OPS_MAX]
+                await leading.commit((), tuple(put_eval(state.keys, e) for e in some))
             self._suspects.difference_update(suspects)
