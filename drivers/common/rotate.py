@@ -137,8 +137,9 @@ class RotatedLog:
     def _make_room(self) -> None:
         if self._room > 0:
             return
-        os.close(self._fd)
-        self._fd = -1
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
         self._open(self._index + 1)
         # Whatever was there is not ours: a number is never used twice.
         if self._offset:

@@ -26,6 +26,8 @@ DRIVER_FD = 3
 
 def main() -> None:
     """Serve until the driver's end of the socket closes. `argv[1:]`: cgroup folders to live in."""
+    # Whatever the agent was started with is not for tasks.
+    os.closerange(DRIVER_FD + 1, os.sysconf("SC_OPEN_MAX"))
     with contextlib.suppress(OSError):
         os.setsid()
     # The agent's own group may have limits that are not meant for tasks.
