@@ -125,7 +125,16 @@ class Checkpoint:
         self._wake.clear()
 
     def load(self) -> tuple[list[Remembered], dict[str, bytes]]:
-        """Everything, and the small things by name. Blocks; for the start of the agent."""
+        """Everything, and the small things by name. Blocks; for the start of the agent.
+
+        Raises Invalid if what is there cannot be understood.
+        """
+        try:
+            return self._load()
+        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+            raise Invalid("state file", f"cannot be understood: {error}") from error
+
+    def _load(self) -> tuple[list[Remembered], dict[str, bytes]]:
         rows = {table: self._rows(table) for table in _TABLES}
         jobs = {key: _job.decode(body) for key, body in rows["jobs"].items()}
         self._jobs = {job_key(job) for job in jobs.values()}

@@ -8,6 +8,7 @@ a thread.
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,11 +38,11 @@ class TaskFolders:
         """What nobody else may read."""
         return self.task / SECRETS
 
-    def make(self) -> None:
-        """Create what is missing. Raises OSError."""
+    def make(self, user: str = "") -> None:
+        """Create what is missing; the secrets are `user`'s, if there is one. Raises OSError."""
         _folder(self.task, _SHARED_MODE)
         _folder(self.local, _SHARED_MODE)
-        _folder(self.secrets, _SECRETS_MODE)
+        _folder(self.secrets, _SECRETS_MODE, user)
         _folder(self.task / "tmp", _SHARED_MODE)
 
 
@@ -86,9 +87,32 @@ def alloc_folders(root: Path, alloc_id: str) -> AllocFolders:
     return AllocFolders(root / alloc_id)
 
 
-def _folder(path: Path, mode: int) -> None:
+def _folder(path: Path, mode: int, user: str = "") -> None:
+    """Create a folder that is not there yet.
+
+    Tasks that run already can write beside it, so its mode and owner are set through the open
+    folder: a link put in its place is not followed.
+    """
     try:
-        os.mkdir(path)
+        os.mkdir(path, 0o700)
     except FileExistsError:
         return
-    os.chmod(path, mode)
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        owner = _user_id(user)
+        if owner is not None:
+            os.fchown(descriptor, owner, -1)
+        os.fchmod(descriptor, mode)
+    finally:
+        os.close(descriptor)
+
+
+def _user_id(user: str) -> int | None:
+    """The number of a user of this machine; None if it is not one (an image may have its own)."""
+    name = user.partition(":")[0]
+    if name.isdecimal():
+        return int(name)
+    try:
+        return pwd.getpwnam(name).pw_uid if name else None
+    except KeyError:
+        return None

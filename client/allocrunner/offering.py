@@ -13,7 +13,6 @@ from client.environment import Paths, Place, task_environment
 from client.interpolate import replace
 from client.registrations import CheckPlan, Offer, instances, offers
 from client.world import World
-from hanse.errors import Invalid
 from hanse.structs.allocation import Allocation, ServiceInstance
 from hanse.structs.job import Job, TaskGroup
 from hanse.structs.service import CheckQueryResult
@@ -147,17 +146,13 @@ def _final(
         return text
     if task not in known:
         subject = next((each for each in group.tasks if each.name == task), Task(name=task))
-        node = {key.removeprefix("node."): value for key, value in names.items()}
         known[task] = task_environment(
             allocation,
             job,
             group,
             subject,
             paths=Paths(alloc="/alloc", local="/local", secrets="/secrets"),
-            place=Place(region=node.get("region", ""), datacenter=names.get("node.datacenter", "")),
+            place=Place(region=names["node.region"], datacenter=names["node.datacenter"]),
             names=names,
         )[1]
     return replace(text, names, known[task])
-
-
-__all__ = ["Invalid", "Offering"]

@@ -117,6 +117,8 @@ class AllocRunner:
     def update(self, allocation: Allocation, job: Job) -> None:
         """The servers changed what they want of it: in place, or to be stopped."""
         group = group_of(job, allocation.group)
+        if _desired(allocation) == _desired(self.allocation) and job == self.job:
+            return
         if group is not None:
             changed = job.version != self.job.version or (
                 allocation.deployment_id != self.allocation.deployment_id

@@ -28,7 +28,7 @@ def fingerprint(interface: str = "", *, bind_addr: str = "") -> Finding:
     device = interface or (LOOPBACK if keeps_to_itself else default_interface()) or LOOPBACK
     address, network = _address(device)
     if keeps_to_itself:
-        address, network = bind_addr, f"{bind_addr}/32"
+        address, network = bind_addr, f"{bind_addr}/{128 if ':' in bind_addr else 32}"
     if not address and not interface:
         device, address, network = LOOPBACK, "127.0.0.1", "127.0.0.1/32"
     if not address:

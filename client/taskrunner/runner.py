@@ -26,9 +26,9 @@ from hanse.structs.task import Task
 
 log = structlog.get_logger(__name__)
 
-#: Tries to reach a driver about a task it had before the agent came back, and between them.
-RECOVER_TRIES = 6
-RECOVER_PAUSE_S = 1.0
+#: Between two tries to reach a driver about a task it had: the first pause, and the longest.
+RECOVER_PAUSE_S = 0.5
+RECOVER_PAUSE_MAX_S = 15.0
 
 
 class TaskRunner:
@@ -123,7 +123,8 @@ class TaskRunner:
     async def _run_stage(self, stage: str, attempt: int) -> None:
         try:
             assert stage == "folders"
-            await asyncio.to_thread(self._folders.of_task(self.name).make)
+            folders = self._folders.of_task(self.name)
+            await asyncio.to_thread(folders.make, self._subject[3].user)
         except (OSError, ValueError) as error:
             self.feed(m.StageFailed(stage, attempt, str(error)))
         else:
@@ -246,18 +247,22 @@ class TaskRunner:
         self.feed(m.Recovered(found, problem))
 
     async def _look_for(self, driver: Driver, handle: TaskHandle) -> tuple[bool, str]:
-        """Whether the driver has the task; a driver that is away for a moment is asked again."""
-        problem = "the driver does not know it any more"
-        for attempt in range(RECOVER_TRIES):
+        """Whether the driver has the task, and why not.
+
+        A driver that cannot answer proves nothing: the task may run. So it is asked until it
+        answers; starting another copy meanwhile would be worse than not knowing.
+        """
+        pause_s = RECOVER_PAUSE_S
+        while True:
             try:
-                return await driver.recover(handle), problem
+                return await driver.recover(handle), "the driver does not know it any more"
             except DriverFailed as error:
-                problem = str(error)
+                self._log.warning("driver does not answer", error=str(error))
             except Exception as error:
                 self._log.exception("driver broke")
-                problem = f"the driver broke: {error!r}"
-            await self._world.clock.sleep(RECOVER_PAUSE_S * 2**attempt)
-        return False, problem
+                return False, f"the driver broke: {error!r}"
+            await self._world.clock.sleep(pause_s)
+            pause_s = min(RECOVER_PAUSE_MAX_S, pause_s * 2)
 
     async def _sleep(self, serial: int, delay_ns: int) -> None:
         await self._world.clock.sleep(delay_ns / SECOND_NS)

@@ -14,7 +14,9 @@ from hanse.structs.node import DriverInfo, Node
 
 
 async def test_a_node_has_all_that_jobs_ask_for(tmp_path: Path) -> None:
-    config = AgentConfig(dev=True, name="lubeck", client=ClientConfig(meta={"rack": "r1"}))
+    config = AgentConfig(
+        bind_addr="127.0.0.1", name="lubeck", client=ClientConfig(meta={"rack": "r1"})
+    )
     findings = await look(config, tmp_path)
     driver = DriverInfo(attributes={"driver.x": "1"}, detected=True, healthy=True)
     node = node_of(config, "id", findings, {"x": driver}, http_addr="127.0.0.1:4646")
@@ -57,6 +59,7 @@ def test_configured_sizes_replace_what_was_found(tmp_path: Path) -> None:
 def test_an_interface_that_is_named_must_be_there() -> None:
     assert network.fingerprint("nosuch0") == Finding()
     assert network.fingerprint("lo").networks[0].ip == "127.0.0.1"
+    assert network.fingerprint(bind_addr="127.0.0.9").networks[0].cidr == "127.0.0.9/32"
 
 
 def test_reserves_volumes_and_changed_meta_are_told() -> None:
