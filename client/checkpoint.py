@@ -156,6 +156,10 @@ class Checkpoint:
             )
         return found, rows["meta"]
 
+    def lose_what_waits(self) -> None:
+        """Drop what was put and not flushed, as a kill of the agent does. For tests."""
+        self._pending.clear()
+
     def close(self) -> None:
         """Close the file. Blocks until the write under way is done."""
         self._thread.shutdown(wait=True)
