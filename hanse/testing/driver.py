@@ -49,6 +49,8 @@ class Script(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     start_error_recoverable: bool = False
     #: Seconds that a start takes.
     start_block_for: float = 0.0
+    #: Seconds that pass between the start and the driver's answer.
+    answer_block_for: float = 0.0
     #: Goes on whatever signal it gets, until it is killed.
     ignore_signals: bool = False
     stdout_string: str = ""
@@ -89,6 +91,8 @@ class FakeHost:
     destroyed: list[str] = field(default_factory=list)
     #: When set, every method of the driver fails with this.
     broken: str = ""
+    #: The agent ends by being killed: what is cancelled then cleans nothing up.
+    agent_killed: bool = False
 
     def living(self) -> list[FakeTask]:
         """The tasks that run, in the order they were started."""
@@ -159,6 +163,12 @@ class ScriptedDriver:
         self.host.starts.append(task.id)
         if script.stdout_string:
             self._write_log(task, script.stdout_string)
+        try:
+            await self.host.clock.sleep(script.answer_block_for)
+        except asyncio.CancelledError:
+            if not self.host.agent_killed:
+                await self.destroy(handle)
+            raise
         return handle
 
     async def recover(self, handle: TaskHandle) -> bool:

@@ -100,6 +100,18 @@ async def test_a_cancelled_start_leaves_nothing(
     assert host.tasks == {}
 
 
+@pytest.mark.parametrize("killed", [False, True])
+async def test_a_start_cut_off_late_cleans_up_unless_the_agent_is_killed(
+    driver: ScriptedDriver, host: FakeHost, tmp_path: Path, killed: bool
+) -> None:
+    start = asyncio.create_task(driver.start(spec(tmp_path, answer_block_for=1000.0), ignore))
+    await asyncio.sleep(0)
+    host.agent_killed = killed
+    start.cancel()
+    await asyncio.wait({start})
+    assert bool(host.tasks) == killed
+
+
 async def test_refusals_are_driver_failures(
     driver: ScriptedDriver, host: FakeHost, tmp_path: Path
 ) -> None:
