@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hanse.structs.taskstate import AllocatedPortMapping
-from region.scheduler.fleet import FleetView, Floats, Free, Ints, Mask, weight_of
+from region.scheduler.fleet import FleetView, Floats, Free, Ints, Mask, weight_of, weights_of
 from region.scheduler.nodes import (
     DYNAMIC_PORT_MAX,
     DYNAMIC_PORT_MIN,
@@ -83,7 +83,7 @@ class Board:
             if port in held:
                 held.discard(port)
                 free.ports[row] += self._dynamic(row, port)
-        self._weigh([row])
+        self._weigh(row)
 
     def take(self, row: int, usage: Usage) -> None:
         """Undo a `release`: the allocation stays after all."""
@@ -95,7 +95,7 @@ class Board:
             if port not in held:
                 held.add(port)
                 free.ports[row] -= self._dynamic(row, port)
-        self._weigh([row])
+        self._weigh(row)
 
     def static_open(self, ask: Ask) -> list[tuple[PortAsk, Mask]]:
         """For each port that only one can have: the rows where it is free."""
@@ -178,14 +178,17 @@ class Board:
             free.cpu[distinct] -= counts * ask.cpu_mhz
             free.memory[distinct] -= counts * ask.memory_mb
             free.disk[distinct] -= counts * ask.disk_mb
-            self._weigh(distinct.tolist())
+            capacity = self.view.capacity
+            free.cpu_weight[distinct] = weights_of(free.cpu[distinct], capacity.cpu[distinct])
+            free.memory_weight[distinct] = weights_of(
+                free.memory[distinct], capacity.memory[distinct]
+            )
         return self._free
 
-    def _weigh(self, rows: Sequence[int]) -> None:
+    def _weigh(self, row: int) -> None:
         capacity, free = self.view.capacity, self._free
-        for row in rows:
-            free.cpu_weight[row] = weight_of(int(free.cpu[row]), int(capacity.cpu[row]))
-            free.memory_weight[row] = weight_of(int(free.memory[row]), int(capacity.memory[row]))
+        free.cpu_weight[row] = weight_of(int(free.cpu[row]), int(capacity.cpu[row]))
+        free.memory_weight[row] = weight_of(int(free.memory[row]), int(capacity.memory[row]))
 
 
 def _inside(port: PortAsk, value: int) -> int:

@@ -7,7 +7,7 @@ and the best few of each kind are all that need to be looked at.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -248,13 +248,10 @@ def _count(couplings: Couplings, row: int) -> None:
 def _meta(
     scorer: rank.Scorer, candidates: Index, values: Floats, boost: Floats, *, shares: bool
 ) -> tuple[NodeScoreMeta, ...]:
-    best: Iterable[int] = np.argsort(-values, kind="stable")[: rank.SCORES_KEPT].tolist()
-    return tuple(
-        scorer.meta(
-            int(candidates[at]),
-            norm=float(values[at]),
-            more={"allocation-spread": round(float(boost[at]), 6)} if shares else {},
-        )
-        for at in best
-        if values[at] > -np.inf
+    best = np.argsort(-values, kind="stable")[: rank.SCORES_KEPT]
+    best = best[values[best] > -np.inf]
+    return scorer.meta(
+        candidates[best].tolist(),
+        values[best].tolist(),
+        boost[best].tolist() if shares else None,
     )

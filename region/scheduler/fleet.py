@@ -39,6 +39,8 @@ _T = TypeVar("_T", bound=np.generic)
 _ROWS_MIN = 64
 _PAGE_ROWS = 512
 _DEAD_ROWS_MIN = 1024
+_WEIGHED_TOGETHER_MIN = 16
+_GRAINS = 1e9
 _NO_PORTS: frozenset[int] = frozenset()
 
 
@@ -162,6 +164,8 @@ class Free:
 
 
 def _resized(column: npt.NDArray[_T], size: int) -> npt.NDArray[_T]:
+    if len(column) == size:
+        return column.copy()
     grown = np.zeros(size, column.dtype)
     grown[: len(column)] = column[:size]
     return grown
@@ -170,32 +174,37 @@ def _resized(column: npt.NDArray[_T], size: int) -> npt.NDArray[_T]:
 class Memo:
     """Results that follow from the fleet's nodes alone, kept from one pass to the next.
 
-    A lost entry costs time and nothing else. Each value names the generation it is for.
+    A lost entry costs time and nothing else. Each value names the generation it is for. Passes
+    in several threads may share it.
     """
 
-    __slots__ = ("_bytes", "_bytes_max", "_entries")
+    __slots__ = ("_bytes", "_bytes_max", "_entries", "_lock")
 
     def __init__(self, bytes_max: int = 64 << 20) -> None:
-        """Keeps about `bytes_max` bytes."""
-        self._entries: dict[object, tuple[int, object]] = {}
+        """Keeps about `bytes_max` bytes, the latest."""
+        self._entries: dict[object, tuple[int, object, int]] = {}
         self._bytes = 0
         self._bytes_max = bytes_max
+        self._lock = Lock()
 
     def get(self, key: object) -> tuple[int, object] | None:
         """The generation and the value kept for the key."""
-        return self._entries.get(key)
+        kept = self._entries.get(key)
+        return kept[:2] if kept is not None else None
 
     def put(self, key: object, generation: int, value: object, size: int) -> None:
         """Keep a value of about `size` bytes, unless a newer one is kept."""
-        kept = self._entries.get(key)
-        if kept is not None and kept[0] > generation:
-            return
-        if kept is None:
+        with self._lock:
+            kept = self._entries.get(key)
+            if kept is not None and kept[0] > generation:
+                return
+            if kept is not None:
+                self._bytes -= self._entries.pop(key)[2]
             self._bytes += size
-        if self._bytes > self._bytes_max:
-            self._entries = {}
-            self._bytes = size
-        self._entries[key] = (generation, value)
+            self._entries[key] = (generation, value, size)
+            while self._bytes > self._bytes_max and len(self._entries) > 1:
+                oldest = next(iter(self._entries))
+                self._bytes -= self._entries.pop(oldest)[2]
 
 
 @dataclass(slots=True)
@@ -295,6 +304,8 @@ class Fleet:
         self._row_of: dict[str, int] = {}
         self._pages: list[list[frozenset[int]]] = []
         self._pages_owned: set[int] = set()
+        #: Rows whose weights are out of date.
+        self._unweighed: set[int] = set()
         #: Ports charged more than once on a row: how often besides the first time.
         self._again: dict[tuple[int, int], int] = {}
         self._static: dict[int, int] = {}
@@ -351,6 +362,17 @@ class Fleet:
         for port in usage.ports:
             self._take_port(row, port)
 
+    def charge_many(self, node_ids: Sequence[str], usage: Usage) -> None:
+        """Charge the same usage, which must have no ports, to each of the nodes in turn."""
+        rows = np.fromiter((self._row(node_id) for node_id in node_ids), np.intp, len(node_ids))
+        distinct, counts = np.unique(rows, return_counts=True)
+        counts = counts.astype(np.int32)
+        free = self._own_free()
+        free.cpu[distinct] -= counts * usage.cpu_mhz
+        free.memory[distinct] -= counts * usage.memory_mb
+        free.disk[distinct] -= counts * usage.disk_mb
+        self._unweighed.update(distinct.tolist())
+
     def release(self, node_id: str, usage: Usage) -> None:
         """Undo a `charge` of the same usage."""
         row = self._row(node_id)
@@ -360,6 +382,7 @@ class Fleet:
 
     def snapshot(self) -> FleetView:
         """The fleet as it is now. Costs no copy."""
+        self._weigh()
         self._capacity_shared = self._free_shared = self._static_shared = True
         self._pages_owned.clear()
         return FleetView(
@@ -422,19 +445,32 @@ class Fleet:
         page, place = divmod(row, _PAGE_ROWS)
         held = sum(_dynamic(room, port) for port in self._pages[page][place])
         free.ports[row] = room.dynamic_ports - held
-        self._weigh(row)
+        self._unweighed.add(row)
 
-    def _weigh(self, row: int) -> None:
-        capacity, free = self._capacity, self._free
-        free.cpu_weight[row] = weight_of(int(free.cpu[row]), int(capacity.cpu[row]))
-        free.memory_weight[row] = weight_of(int(free.memory[row]), int(capacity.memory[row]))
+    def _weigh(self) -> None:
+        """Work out the weights of the rows whose free resources changed."""
+        capacity, rows = self._capacity, self._unweighed
+        if not rows:
+            return
+        free = self._own_free()
+        if len(rows) > _WEIGHED_TOGETHER_MIN:
+            at = np.fromiter(rows, np.intp, len(rows))
+            free.cpu_weight[at] = weights_of(free.cpu[at], capacity.cpu[at])
+            free.memory_weight[at] = weights_of(free.memory[at], capacity.memory[at])
+        else:
+            for row in rows:
+                free.cpu_weight[row] = weight_of(int(free.cpu[row]), int(capacity.cpu[row]))
+                free.memory_weight[row] = weight_of(
+                    int(free.memory[row]), int(capacity.memory[row])
+                )
+        rows.clear()
 
     def _add(self, row: int, usage: Usage, sign: int) -> None:
         free = self._own_free()
         free.cpu[row] += sign * usage.cpu_mhz
         free.memory[row] += sign * usage.memory_mb
         free.disk[row] += sign * usage.disk_mb
-        self._weigh(row)
+        self._unweighed.add(row)
 
     def _take_port(self, row: int, port: int) -> None:
         page, place = divmod(row, _PAGE_ROWS)
@@ -496,6 +532,7 @@ class Fleet:
 
     def start_anew(self) -> None:
         """Drop the rows that have neither node nor charge, and number the rest from 0."""
+        self._weigh()
         free = self._free
         keep = [
             row
@@ -531,8 +568,18 @@ class Fleet:
 
 
 def weight_of(free: int, capacity: int) -> float:
-    """10 to the power of the free share, the term that packing and spreading rank by."""
-    return 10.0 ** (free / capacity) if capacity > 0 else 1.0
+    """10 to the power of the free share, the term that packing and spreading rank by.
+
+    Rounded, so that it does not depend on how it was computed: alone, or for many rows with
+    other instructions.
+    """
+    return round(10.0 ** (free / capacity) * _GRAINS) / _GRAINS if capacity > 0 else 1.0
+
+
+def weights_of(free: Ints, capacity: Ints) -> Floats:
+    """`weight_of` for many rows."""
+    weights: Floats = np.rint(np.power(10.0, free / np.maximum(capacity, 1)) * _GRAINS) / _GRAINS
+    return np.where(capacity > 0, weights, 1.0)
 
 
 def order_of(node_id: str) -> int:

@@ -16,9 +16,8 @@ its complement. Further components, each between -1 and 1, are averaged with it 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -70,6 +69,7 @@ class Scorer:
         self._board, self._wish = board, wish
         self._cpu = _shrink(board, "cpu", wish.ask.cpu_mhz)
         self._memory = _shrink(board, "memory", wish.ask.memory_mb)
+        self._slope, self._start = _LINE[wish.algorithm == SPREAD]
         self._there = np.zeros(board.view.size, np.int64)
         if wish.collisions:
             there = wish.collisions
@@ -80,9 +80,8 @@ class Scorer:
         wish, board = self._wish, self._board
         scores: Floats = board.cpu_weight * self._cpu
         scores += board.memory_weight * self._memory
-        slope, start = _LINE[wish.algorithm == SPREAD]
-        scores *= slope
-        scores += start
+        scores *= self._slope
+        scores += self._start
         if wish.affinity is not None:
             scores += wish.affinity
             scores /= 1 + (wish.affinity != 0)
@@ -118,31 +117,43 @@ class Scorer:
         total: Floats = board.cpu_weight[rows][:, None] * self._cpu[rows][:, None] ** power
         total = total + board.memory_weight[rows][:, None] * self._memory[rows][:, None] ** power
         # The same operations as in `first`, so that equal nodes have equal scores to the bit.
-        slope, start = _LINE[self._wish.algorithm == SPREAD]
-        return total * slope + start
+        return total * self._slope + self._start
 
     def meta(
         self,
-        row: int,
-        *,
-        norm: float | None = None,
-        more: Mapping[str, float] = MappingProxyType({}),
-    ) -> NodeScoreMeta:
-        """The components of a row's score, as users read them; `norm` if it is not their mean."""
-        wish, rows, zero = self._wish, np.array([row], np.intp), np.zeros(1, np.intp)
-        there = wish.collisions.get(row, 0)
-        score = float(self.at(rows, zero)[0, 0]) if norm is None else norm
-        return NodeScoreMeta(
-            node_id=self._board.view.node_id(row),
-            scores={
-                "binpack": round(float(self.fit(rows, zero)[0, 0]), 6),
+        rows: Sequence[int],
+        norms: Sequence[float] | None = None,
+        boosts: Sequence[float] | None = None,
+    ) -> tuple[NodeScoreMeta, ...]:
+        """The components of rows' scores, as users read them.
+
+        `norms` are the scores if they are not just the means, `boosts` those from spreads.
+        """
+        if not rows:
+            return ()
+        wish, zero = self._wish, np.zeros(1, np.intp)
+        at = np.array(rows, np.intp)
+        fits = self.fit(at, zero)[:, 0].tolist()
+        scores = self.at(at, zero)[:, 0].tolist() if norms is None else norms
+        found: list[NodeScoreMeta] = []
+        for place, (row, fit, score) in enumerate(zip(rows, fits, scores, strict=True)):
+            there, liked = wish.collisions.get(row, 0), wish.affinity
+            parts = {
+                "binpack": round(fit, 6),
                 "job-anti-affinity": -(there + 1) / max(wish.desired, 1) if there else 0.0,
-                "node-affinity": float(wish.affinity[row]) if wish.affinity is not None else 0.0,
+                "node-affinity": float(liked[row]) if liked is not None else 0.0,
                 "node-reschedule-penalty": -1.0 if row in wish.penalties else 0.0,
-                **more,
-            },
-            norm_score=round(score, 6),
-        )
+            }
+            if boosts is not None:
+                parts["allocation-spread"] = round(boosts[place], 6)
+            found.append(
+                NodeScoreMeta(
+                    node_id=self._board.view.node_id(row),
+                    scores=parts,
+                    norm_score=round(score, 6),
+                )
+            )
+        return tuple(found)
 
 
 def _shrink(board: Board, what: str, asked: int) -> Floats:
@@ -200,13 +211,15 @@ def _top(scorer: Scorer, heads: Floats) -> tuple[NodeScoreMeta, ...]:
     whole = len(heads) - len(heads) % _STRETCH
     if whole > _STRETCH * SCORES_KEPT:
         peaks = heads[:whole].reshape(-1, _STRETCH).max(axis=1)
-        best = np.argpartition(-peaks, SCORES_KEPT)[:SCORES_KEPT]
-        starts = np.sort(best)[:, None] * _STRETCH
-        rows = np.append((starts + np.arange(_STRETCH)).ravel(), np.arange(whole, len(heads)))
+        starts = np.sort(np.argpartition(-peaks, SCORES_KEPT)[:SCORES_KEPT]) * _STRETCH
+        rows = (starts[:, None] + np.arange(_STRETCH)).ravel()
+        rows = np.append(rows, np.arange(whole, len(heads)))
     else:
         rows = np.arange(len(heads))
-    rows = rows[np.argsort(-heads[rows], kind="stable")[:SCORES_KEPT]]
-    return tuple(scorer.meta(row) for row in rows.tolist() if heads[row] > -np.inf)
+    if len(rows) > SCORES_KEPT:
+        rows = rows[np.argpartition(-heads[rows], SCORES_KEPT)[:SCORES_KEPT]]
+    rows = rows[np.lexsort((rows, -heads[rows]))]
+    return scorer.meta([row for row in rows.tolist() if heads[row] > -np.inf])
 
 
 def _merge(board: Board, scorer: Scorer, wish: Wish, heads: Floats, wanted: int) -> list[int]:

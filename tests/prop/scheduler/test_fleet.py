@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from hanse.structs.node import (
     NodeReservedNetworkResources,
     NodeReservedResources,
 )
-from region.scheduler.fleet import Fleet, FleetView
+from region.scheduler.fleet import Fleet, FleetView, weight_of
 from region.scheduler.nodes import room_of, usable
 from region.scheduler.resources import Usage
 from tests.unit.scheduler.world import make_node, node_id
@@ -52,6 +53,9 @@ STEPS = st.one_of(
     st.tuples(st.just("set"), nodes()),
     st.tuples(st.just("remove"), NUMBERS.map(node_id)),
     st.tuples(st.just("charge"), st.tuples(NUMBERS.map(node_id), USAGES)),
+    st.tuples(
+        st.just("many"), st.tuples(st.lists(st.integers(1, 30).map(node_id), max_size=60), USAGES)
+    ),
     st.tuples(st.just("release"), st.integers(0, 100)),
     st.tuples(st.just("view"), st.none()),
     st.tuples(st.just("anew"), st.none()),
@@ -76,7 +80,7 @@ def facts(view: FleetView) -> dict[str, Any]:
             {port for port, mask in masks.items() if mask[row]},
             bool(view.capacity.usable[row]),
             view.tables.datacenters.values[view.capacity.datacenter[row]],
-            round(float(view.free.cpu_weight[row]), 9),
+            float(view.free.cpu_weight[row]),
         )
         assert view.row(node.id) == row
     return found
@@ -100,7 +104,7 @@ def expected(registered: dict[str, Node], charges: list[tuple[str, Usage]]) -> d
             (held | room.reserved_ports) & {22, 80, 443, 20000, 20001, 31999},
             usable(node),
             node.datacenter,
-            round(10 ** (cpu / room.cpu_mhz) if room.cpu_mhz > 0 else 1.0, 9),
+            weight_of(cpu, room.cpu_mhz),
         )
     return found
 
@@ -125,6 +129,10 @@ def test_the_fleet_is_what_was_registered_less_what_was_charged(
             case "charge":
                 fleet.charge(*what)
                 charges.append(what)
+            case "many":
+                usage = replace(what[1], ports=())
+                fleet.charge_many(what[0], usage)
+                charges += [(where, usage) for where in what[0]]
             case "release" if charges:
                 fleet.release(*charges.pop(what % len(charges)))
             case "anew":
