@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections import deque
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from hanse.clock import Clock
@@ -108,6 +109,7 @@ class Metrics:
         self._windows: dict[_Key, tuple[_Sum, deque[float]]] = {}
         self._began = 0
         self._current: tuple[dict[_Key, _Sum], dict[_Key, _Sum]] = ({}, {})
+        self._last_began = 0
         self._last: tuple[dict[_Key, _Sum], dict[_Key, _Sum]] | None = None
 
     def gauge(self, name: str, value: float, **labels: str) -> None:
@@ -143,28 +145,37 @@ class Metrics:
         if began != self._began:
             if self._began:
                 self._last = self._current
+                self._last_began = self._began
             self._current = ({}, {})
             self._began = began
 
-    def snapshot(self) -> MetricsSummary:
-        """The last complete interval, or the one under way where there is no other."""
+    def snapshot(self, more: Iterable[GaugeValue] = ()) -> MetricsSummary:
+        """The last complete interval, or the one under way where there is no other.
+
+        `more` are gauges that are worked out only when somebody asks.
+        """
         self._roll()
+        gauges = [
+            GaugeValue(name=key[0], value=value, labels=dict(key[1]))
+            for key, value in self._gauges.items()
+        ]
+        gauges += more
+        gauges.sort(key=lambda gauge: (gauge.name, sorted(gauge.labels.items())))
         counters, samples = self._last if self._last is not None else self._current
-        at = datetime.fromtimestamp(self._began // 10**9, UTC)
+        began = self._last_began if self._last is not None else self._began
+        at = datetime.fromtimestamp(began // 10**9, UTC)
         return MetricsSummary(
             timestamp=at.strftime("%Y-%m-%d %H:%M:%S +0000 UTC"),
-            gauges=tuple(
-                GaugeValue(name=key[0], value=value, labels=dict(key[1]))
-                for key, value in sorted(self._gauges.items())
-            ),
+            gauges=tuple(gauges),
             counters=tuple(item.value(key) for key, item in sorted(counters.items())),
             samples=tuple(item.value(key) for key, item in sorted(samples.items())),
         )
 
-    def prometheus(self) -> str:
-        """The running totals in Prometheus' text format."""
+    def prometheus(self, more: Iterable[GaugeValue] = ()) -> str:
+        """The running totals in Prometheus' text format; `more` as in `snapshot`."""
         lines: list[str] = []
-        _family(lines, "gauge", self._gauges)
+        extra = {_key(gauge.name, gauge.labels): gauge.value for gauge in more}
+        _family(lines, "gauge", {**self._gauges, **extra})
         _family(lines, "counter", self._counts)
         previous = ""
         for key, (total, window) in sorted(self._windows.items()):

@@ -64,6 +64,7 @@ class Api:
         try:
             response = await self._answer(request, headers)
         except HTTPFailure as failure:
+            headers.update(failure.headers)
             response = self._failed(headers, failure.status, failure.text)
         except HanseError as error:
             response = self._failed(headers, errors.status_of(error), str(error))
@@ -96,7 +97,8 @@ class Api:
             return web.Response(status=204, headers=headers)
         endpoint = match.handlers.get(method) if method is not None else None
         if endpoint is None:
-            raise HTTPFailure(*errors.INVALID_METHOD)
+            allowed = ("POST" if m == "PUT" else "HEAD" for m in match.handlers if m != "DELETE")
+            raise HTTPFailure(*errors.INVALID_METHOD, Allow=", ".join((*match.handlers, *allowed)))
         if endpoint.cors:
             headers.update(respond.cors_headers())
         query = _query(url.query)
@@ -104,6 +106,9 @@ class Api:
             raise HTTPFailure(403, "a page of another site may not change anything here")
         if query.text("region", self.context.region.name) not in self._regions:
             raise errors.no_path_to_region()
+        for param in endpoint.params:
+            if param.type == "boolean":
+                query.flag(param.name)
         began = self._clock.now()
         call = Call(self.context, endpoint, request, query, match.arguments, _NO_OPTIONS)
         if endpoint.body is not None:
@@ -197,7 +202,7 @@ def build_app(region: RegionPort, agent: AgentInfo, *, config: AgentConfig) -> w
     api = Api(region, agent, config)
     app = web.Application(client_max_size=config.limits.http_body_bytes_max)
     app[API] = api
-    app.router.add_route("*", "/{path:.*}", api.handle)
+    app.router.add_route("*", r"/{path:[\s\S]*}", api.handle)
     return app
 
 

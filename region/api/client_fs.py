@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Literal, cast
 
 from aiohttp import web
@@ -24,7 +25,8 @@ HEARTBEAT_S = 1.0
 FRAME_BYTES_MAX = 64 * 1024
 OFFSET_MAX = 2**63 - 1
 
-PATH = Param("path", doc="Path inside the allocation's folder.")
+FOLDER = Param("path", doc="Path inside the allocation's folder; `/` when absent.")
+PATH = Param("path", doc="Path inside the allocation's folder.", required=True)
 OFFSET = Param("offset", "integer", "Where to begin, bytes.", minimum=0, maximum=OFFSET_MAX)
 ORIGIN = Param("origin", doc="Whence the offset counts.", enum=("start", "end"))
 
@@ -35,7 +37,7 @@ _decode_frame: Callable[[bytes], FileFrame] = codec.decoder(FileFrame)
     "GET",
     "/v1/client/fs/ls/{alloc_id}",
     response=list[AllocFileInfo],
-    params=(PATH,),
+    params=(FOLDER,),
     statuses={403: "The path leads out of the allocation's folder.", **NO_ALLOC},
     cors=True,
 )
@@ -96,8 +98,8 @@ async def cat_file(call: Call) -> web.StreamResponse:
     content_type=streams.BYTES,
     params=(
         PATH,
-        OFFSET,
-        Param("limit", "integer", "Bytes to read.", minimum=0, maximum=OFFSET_MAX),
+        replace(OFFSET, required=True),
+        Param("limit", "integer", "Bytes to read.", True, minimum=0, maximum=OFFSET_MAX),
     ),
     statuses={403: "The path leads out of the allocation's folder.", **NO_ALLOC},
     cors=True,

@@ -173,7 +173,7 @@ async def set_allocation_health(call: Call) -> Answer:
 
 @routes.write(
     "/v1/deployment/unblock/{deployment_id}",
-    statuses={501: "Only Nomad Enterprise does this."},
+    hidden=True,
 )
 async def unblock_deployment(call: Call) -> Answer:
     """Let a deployment of several regions go on: not done here."""

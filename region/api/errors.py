@@ -33,9 +33,10 @@ INTERNAL = (500, "internal error; the agent's log has the details")
 class HTTPFailure(Exception):
     """Answer with exactly this code and text."""
 
-    def __init__(self, status: int, text: str) -> None:
-        """The text is plain and safe to show."""
+    def __init__(self, status: int, text: str, **headers: str) -> None:
+        """The text is plain and safe to show; `headers` go with it."""
         super().__init__(text)
+        self.headers = headers
         self.status = status
         self.text = text
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
-from hanse.errors import Invalid, NotFound
+from hanse.errors import Invalid, NotFound, Unsupported
 from hanse.structs.api import AllocListStub
 from hanse.structs.evaluation import Evaluation, EvaluationStub
 from hanse.structs.wire import Wire
 from region.api import bexpr, params
 from region.api.allocstubs import stubs
 from region.api.endpoint import Answer, Call, Param, Routes, encode, json_answer
-from region.api.errors import HTTPFailure
 from region.api.jobs import with_query_meta
 from region.api.lists import Listing, Pacer, answer_list, encoded, read_index_token
 from region.api.query import list_options
@@ -97,13 +96,12 @@ class EvalDeleteRequest(Wire, frozen=True, kw_only=True):
     "DELETE",
     "/v1/evaluations",
     body=EvalDeleteRequest,
-    statuses={501: "Not done by this version."},
 )
 async def delete_evaluations(call: Call) -> Answer:
     """Forget evaluations: refused unless the broker is paused, which this version cannot do."""
     if not call.state.scheduler_config.pause_eval_broker:
         raise Invalid("", "eval broker is enabled; eval broker must be paused to delete evals")
-    raise HTTPFailure(501, "not supported yet: deleting evaluations; `system gc` forgets old ones")
+    raise Unsupported(["deleting evaluations (`system gc` forgets old ones)"])
 
 
 @routes.read(

@@ -7,6 +7,7 @@ from hanse.structs.wire import Wire
 from region.api import params
 from region.api.endpoint import Answer, Call, Param, Routes, json_answer
 from region.api.lists import Listing, answer_list, encoded, read_id_token
+from region.api.query import list_options
 from region.jobs.decode import decode_body
 
 routes = Routes("Namespaces")
@@ -122,6 +123,7 @@ class ScalingPolicyListStub(Wire, frozen=True, kw_only=True):
 )
 async def list_policies(call: Call) -> Answer:
     """List scaling policies: none, since jobs with a `scaling` block are refused so far."""
+    list_options(call.query)
     return json_answer([])
 
 

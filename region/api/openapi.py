@@ -16,7 +16,7 @@ Json = dict[str, Any]
 
 _DESCRIPTION = """Hanse's HTTP API: Nomad's `/v1`.
 
-* `PUT` and `POST` are the same everywhere; the document names one of them.
+* `PUT` and `POST` are the same everywhere.
 * Every operation takes `region` (this agent's own, or `global`; any other is answered with 500
   `No path to region`) and `pretty`.
 * Every read that answers with `X-Nomad-Index` blocks when it is given `index`: it answers once the
@@ -57,7 +57,11 @@ def document(endpoints: Iterable[Endpoint], version: str) -> Json:
     for endpoint in sorted(shown, key=lambda item: (item.path, item.method)):
         target = endless if endpoint.path in _ENDLESS else paths
         path = endpoint.path.replace("+}", "}")
-        target.setdefault(path, {})[endpoint.method.lower()] = _operation(endpoint, by_type)
+        operation = _operation(endpoint, by_type)
+        target.setdefault(path, {})[endpoint.method.lower()] = operation
+        if endpoint.method == "PUT":
+            twin = {**operation, "operationId": f"{endpoint.name}_post"}
+            target[path]["post"] = twin
     return {
         "openapi": "3.1.0",
         "info": {
@@ -97,7 +101,7 @@ def _sized(schema: Any) -> Any:
         if sized.get("type") == "integer":
             sized.setdefault("format", "int64")
             sized.setdefault("minimum", -(2**63))
-            sized.setdefault("maximum", 2**63 - 1)
+            sized.setdefault("maximum", 2**64 - 1)
         return sized
     if isinstance(schema, list):
         return [_sized(item) for item in schema]
@@ -108,6 +112,10 @@ def _parameter(param: Param, where: str = "query") -> Json:
     schema: Json = {"type": param.type}
     if param.type == "array":
         schema["items"] = {"type": "string"}
+    if param.required and param.type == "string" and where == "query":
+        schema["minLength"] = 1
+    if where == "path":
+        schema["pattern"] = r"^[^\u0000-\u001f\u007f]+$"
     if param.enum:
         schema["enum"] = list(param.enum)
     if param.minimum is not None:

@@ -15,7 +15,13 @@ READ = (
     Param("pretty", "boolean", "Indent the answer."),
 )
 LIST = (
-    Param("per_page", "integer", "Entries of a page; 0 is all.", minimum=0, maximum=2**31 - 1),
+    Param(
+        "per_page",
+        "integer",
+        "Entries of a page; 0 is all.",
+        minimum=-(2**31) + 1,
+        maximum=2**31 - 1,
+    ),
     Param("next_token", doc="`X-Nomad-NextToken` of the page before."),
     Param("filter", doc="A go-bexpr expression on the whole object."),
     Param("reverse", "boolean", "The other way round."),

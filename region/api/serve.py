@@ -106,6 +106,11 @@ class GuardedHandler(RequestHandler):
             loop = asyncio.get_running_loop()
             self._handshake = loop.call_later(self._handshake_s, self._too_slow)
 
+    def log_exception(self, *args: Any, **kwargs: Any) -> None:
+        """Say in one line what was wrong with a request; handlers log their own mistakes."""
+        error = kwargs.get("exc_info")
+        log.info("bad request", peer=self._peer, error=str(error or args)[:200])
+
     def _too_slow(self) -> None:
         self._handshake = None
         self.force_close()

@@ -10,6 +10,7 @@ from hanse.structs.wire import Wire
 from region.api.agent import AgentMember
 from region.api.endpoint import Answer, Call, Param, Routes, encode, json_answer
 from region.api.errors import HTTPFailure
+from region.api.gauges import gauges_of
 
 routes = Routes("Agent")
 
@@ -188,7 +189,7 @@ async def reload(call: Call) -> Answer:
     "GET",
     "/v1/metrics",
     response=MetricsSummary,
-    params=(Param("format", doc="`prometheus` gives text.", enum=("prometheus",)),),
+    params=(Param("format", doc="`prometheus` gives text."),),
     statuses={415: "Prometheus metrics are not enabled."},
 )
 async def metrics(call: Call) -> Answer:
@@ -196,9 +197,9 @@ async def metrics(call: Call) -> Answer:
     if call.query.text("format") == "prometheus":
         if not call.agent.prometheus:
             raise HTTPFailure(415, "Prometheus is not enabled")
-        text = call.agent.metrics.prometheus()
+        text = call.agent.metrics.prometheus(await gauges_of(call))
         return Answer(body=text.encode(), content_type=PROMETHEUS_TYPE)
-    return json_answer(call.agent.metrics.snapshot())
+    return json_answer(call.agent.metrics.snapshot(await gauges_of(call)))
 
 
 @routes.write("/v1/system/gc")

@@ -27,9 +27,13 @@ LOOPBACK = AgentConfig(
 
 
 @asynccontextmanager
-async def serving(region: RegionPort, config: AgentConfig) -> AsyncIterator[str]:
+async def serving(
+    region: RegionPort, config: AgentConfig, *, client_enabled: bool
+) -> AsyncIterator[str]:
     """The API of a region, on a port of the system's choice; gives its address."""
-    service = HttpService(region, MemoryAgent(region.clock), config, region.clock)
+    agent = MemoryAgent(region.clock)
+    agent.client_enabled = client_enabled
+    service = HttpService(region, agent, config, region.clock)
     ((host, port),) = service.bind()
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
@@ -62,8 +66,11 @@ async def serve() -> AsyncIterator[Serve]:
     """Serves regions until the test has ended."""
     async with AsyncExitStack() as stack:
 
-        async def start(region: RegionPort, config: AgentConfig = LOOPBACK) -> str:
-            return await stack.enter_async_context(serving(region, config))
+        async def start(
+            region: RegionPort, config: AgentConfig = LOOPBACK, *, client_enabled: bool = False
+        ) -> str:
+            served = serving(region, config, client_enabled=client_enabled)
+            return await stack.enter_async_context(served)
 
         yield start
 
