@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from msgspec.structs import replace
 
+from hanse.structs.allocation import Allocation
 from hanse.structs.evaluation import AllocMetric
 from hanse.structs.ids import IdStream
 from hanse.structs.job import Job, TaskGroup
@@ -148,7 +149,7 @@ class _Placing:
         row = snapshot.fleet.row(previous.node_id)
         if row is None:
             return None
-        return row, usage_of(previous, version_of(snapshot, previous.job_version))
+        return row, usage_of(previous, version_of(snapshot, previous))
 
     def _leave(self, want: Want) -> bool:
         given = self._usage(want)
@@ -301,7 +302,13 @@ def _is_on(operand: str, value: str) -> bool:
     return operand == "distinct_hosts" and value.lower() not in ("false", "0", "f")
 
 
-def version_of(snapshot: Snapshot, version: int) -> Job | None:
-    """The job's version of that number, as far as the snapshot has it."""
-    job = snapshot.job
-    return job if job is not None and job.version == version else snapshot.versions.get(version)
+def version_of(snapshot: Snapshot, allocation: Allocation) -> Job | None:
+    """The version that the allocation runs, if the snapshot has it.
+
+    Versions of an earlier job of the same name have the same numbers, so those are not looked up:
+    it is not known then what the allocation takes, and its room is not given away before it is.
+    """
+    job, number = snapshot.job, allocation.job_version
+    if job is not None and allocation.job_create_index not in (0, job.create_index):
+        return None
+    return job if job is not None and job.version == number else snapshot.versions.get(number)

@@ -117,7 +117,7 @@ def _free_stopped(snapshot: Snapshot, decisions: Sequence[Decision], board: Boar
         for stop in decision.stops:
             row = snapshot.fleet.row(stop.allocation.node_id)
             if row is not None and not stop.allocation.terminal:
-                version = version_of(snapshot, stop.allocation.job_version)
+                version = version_of(snapshot, stop.allocation)
                 board.release(row, usage_of(stop.allocation, version))
 
 

@@ -250,6 +250,15 @@ def test_instances_of_an_earlier_job_of_the_same_name_are_stopped() -> None:
     assert [a.job_create_index for a in world.live()] == [9]
 
 
+def test_the_room_of_an_earlier_job_is_not_given_away_by_the_measure_of_the_new_one() -> None:
+    world = world_with(make_job(make_group(count=1, cpu=1000), create_index=5), nodes=1)
+    world.job = None
+    world.submit(make_job(make_group(count=2, cpu=2000), create_index=9))
+    plan = world.run()
+    assert len(plan.placements) == 1
+    assert plan.evaluation.queued_allocations == {"web": 1}
+
+
 def test_distinct_hosts_holds_across_groups_if_the_job_says_so() -> None:
     alone = Constraint(operand="distinct_hosts", r_target="true")
     job = make_job(make_group("a", count=2), make_group("b", count=2), constraints=(alone,))
