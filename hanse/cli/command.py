@@ -74,6 +74,14 @@ class Context:
         self.sleep = edges.sleep
         self._client: Client | None = None
 
+    def __enter__(self) -> None:
+        """Nothing is connected yet."""
+
+    def __exit__(self, *error: object) -> None:
+        """Hang up."""
+        if self._client is not None:
+            self._client.close()
+
     def variable(self, name: str, default: str = "") -> str:
         """`HANSE_<name>`, else `NOMAD_<name>`, else the default."""
         for prefix in ("HANSE_", "NOMAD_"):
@@ -121,6 +129,8 @@ class Context:
 
     def use(self, client: Client) -> None:
         """From here on, this is the agent."""
+        if self._client is not None:
+            self._client.close()
         self._client = client
 
     @property

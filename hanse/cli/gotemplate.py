@@ -289,8 +289,9 @@ def field_of(value: Any, name: str) -> Any:
     if name not in value:
         from difflib import get_close_matches
 
-        near = get_close_matches(name, [str(key) for key in value], n=1)
-        hint = f" (did you mean .{near[0]}?)" if near else ""
+        names = {str(key).lower(): str(key) for key in value}
+        near = get_close_matches(name.lower(), names, n=1)
+        hint = f" (did you mean .{names[near[0]]}?)" if near else ""
         raise TemplateError(f"can't evaluate field {name}{hint}")
     return value[name]
 

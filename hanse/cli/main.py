@@ -145,7 +145,8 @@ def _carry_out(command: Command, rest: Sequence[str], edges: Edges) -> int:
             raise UsageError(_counts(command))
         module, _, function = command.run.partition(":")
         context = Context(command, flags, arguments, edges)
-        return _ended(getattr(import_module(module), function), context)
+        with context:
+            return _ended(getattr(import_module(module), function), context)
     except UsageError as error:
         terminal.err(f"{error}\nFor help: hanse {command.name} -help")
         return 255 if command.name == "job plan" else 1

@@ -18,6 +18,7 @@ _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _FRAME_S = 0.1
 _FRAMES_A_LOOK = 8
 _WAIT = "10s"
+_INDENT = "    "
 
 
 def follow_deployment(
@@ -75,7 +76,7 @@ def _watch(context: Context, client: Client, deployment_id: str, *, unplaced: bo
         text = body(context, deployment)
         if text != before:
             lines.info(title)
-            context.out(indented(text, "    ") + "\n")
+            context.out(indented(text, _INDENT) + "\n")
             before = text
         if _ended(deployment, unplaced=unplaced):
             context.out(_headline(context, deployment, ""))
@@ -87,7 +88,7 @@ def _live(context: Context, client: Client, deployment_id: str, *, unplaced: boo
     frame = 0
     while True:
         deployment = client.deployments.get(deployment_id).value
-        text = indented(body(context, deployment), "    ")
+        text = indented(body(context, deployment), _INDENT)
         if _ended(deployment, unplaced=unplaced):
             context.terminal.live(f"{_headline(context, deployment, '')}\n{text}")
             context.terminal.live_done()
@@ -116,8 +117,9 @@ def _headline(context: Context, deployment: Deployment, spinner: str) -> str:
 
 def body(context: Context, deployment: Deployment) -> str:
     """What `deployment status` shows."""
+    width = context.terminal.width
     return (
         deployment_pairs(deployment, verbose=context.verbose)
         + f"\n\n{bold('Deployed')}\n"
-        + deployed_table(deployment)
+        + deployed_table(deployment, width=width and width - len(_INDENT))
     )

@@ -36,6 +36,8 @@ _UNSAFE_BUT_LINES = re.compile(
 
 #: A column is not made narrower than this.
 _COLUMN_MIN = 10
+#: Columns with these titles are of no use in part.
+_WHOLE = ("ID", "Time", "Date", "Deadline", "Created", "Modified", "Address")
 _GAP = "  "
 _UNITS_S = (
     ("y", 365 * 86400),
@@ -105,7 +107,7 @@ def width_of(text: str) -> int:
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, width: int | None = None) -> str:
     """Columns padded and divided by two spaces; an empty cell reads `<none>`.
 
-    With a `width` the longest columns that hold no ids give way until a row fits.
+    With a `width` the longest columns that hold no ids or times give way until a row fits.
     """
     cells = [[clean(cell) or NONE for cell in row] for row in rows]
     columns = [
@@ -119,7 +121,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, width: int | 
 
 def _fitted(header: Sequence[str], columns: list[int], width: int) -> list[int]:
     columns = list(columns)
-    fixed = {at for at, title in enumerate(header) if title == "ID" or title.endswith(" ID")}
+    fixed = {at for at, title in enumerate(header) if title.endswith(_WHOLE)}
     while sum(columns) + len(_GAP) * (len(columns) - 1) > width:
         free = [
             at
