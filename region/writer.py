@@ -129,7 +129,7 @@ class Writer:
             if result.succeeded:
                 return result.revision
             # Refused: by somebody else's write, or because an earlier try of ours got through.
-            return self.state.stored_revision(draft.marker) if draft.marker else 0
+            return self.state.made_revision(draft.marker) if draft.marker else 0
 
 
 @dataclass(frozen=True)

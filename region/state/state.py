@@ -285,6 +285,14 @@ class State:
         """The revision that a key of the store was last put at, as far as it is applied; or 0."""
         return self.tables.stored.get(key, 0)
 
+    def made_revision(self, key: str) -> int:
+        """The revision that made a key, for evaluations; that last put it, for all others; or 0."""
+        family, parts = self.keys.split(key)
+        if family == "evals":
+            evaluation = self.tables.evals.get(parts[0])
+            return evaluation.create_index if evaluation is not None else 0
+        return self.stored_revision(key)
+
     def services(self, namespace: str = "*") -> list[ServiceRegistration]:
         """Registrations of running allocations."""
         return [
