@@ -112,6 +112,10 @@ class Checkpoint:
                 loop = asyncio.get_running_loop()
                 try:
                     await loop.run_in_executor(self._thread, _write, self._database, batch)
+                except asyncio.CancelledError:
+                    # It may never have begun; writing it once more does no harm.
+                    self._pending = batch | self._pending
+                    raise
                 except sqlite3.Error as error:
                     self._pending = batch | self._pending
                     raise OutOfSpace(

@@ -5,6 +5,7 @@ import os
 import signal
 import sqlite3
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -92,10 +93,13 @@ async def test_many_flushes_at_once_all_end_with_everything_written(tmp_path: Pa
 async def test_a_flush_that_is_given_up_loses_nothing(tmp_path: Path) -> None:
     checkpoint = Checkpoint(tmp_path / "s")
     checkpoint.put_meta("a", b"1")
+    free = threading.Event()
+    checkpoint._thread.submit(free.wait)  # The write must wait its turn, and never gets it.
     flush = asyncio.create_task(checkpoint.flush())
     await asyncio.sleep(0)
     flush.cancel()
     await asyncio.wait({flush})
+    free.set()
     checkpoint.put_meta("b", b"2")
     await checkpoint.flush()
     checkpoint.close()
