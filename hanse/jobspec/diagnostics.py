@@ -16,6 +16,7 @@ from hanse.jobspec.limits import FINDINGS_MAX
 Span = tuple[int, int]
 
 _LINE_SHOWN_MAX = 160
+_LINE_CHARS_MAX = 100_000
 #: How the findings begin that something is not there.
 _ABSENCES = ("Missing ", "Unset ", "Undefined ", "Unsupported attribute")
 
@@ -29,7 +30,7 @@ class Diagnostic(msgspec.Struct, frozen=True):
     file: str
     line: int
     column: int
-    #: The whole line of the file that `line` names, without its line break.
+    #: The whole line of the file that `line` names, without its line break; empty if too long.
     source_line: str
     #: What the author may have meant; empty if we cannot guess.
     hint: str
@@ -43,16 +44,22 @@ class Diagnostic(msgspec.Struct, frozen=True):
         lines = [f"{tint}{bold}{self.severity.title()}: {plain}{bold}{self.summary}{plain}"]
         if self.line:
             lines.append(f"  on {printable(self.file)}:{self.line}:{self.column}")
-            gutter = f"{self.line:>4} | "
-            shown, indent = _window(self.source_line, self.column)
-            lines.append(gutter + shown)
-            lines.append(" " * (len(gutter) - 2) + "| " + " " * indent + f"{tint}^{plain}")
+            lines.extend(self._excerpt(tint, plain))
         elif self.file:
             lines.append(f"  on {printable(self.file)}")
         lines.extend(f"  {printable(line)}" for line in self.detail.splitlines())
         if self.hint:
             lines.append(f"  Hint: {printable(self.hint)}")
         return "\n".join(lines)
+
+    def _excerpt(self, tint: str, plain: str) -> list[str]:
+        """The line and a caret under the place."""
+        if not self.source_line:
+            return []
+        gutter = f"{self.line:>4} | "
+        shown, indent = _window(self.source_line, self.column)
+        caret = " " * (len(gutter) - 2) + "| " + " " * indent + f"{tint}^{plain}"
+        return [gutter + shown, caret]
 
 
 class JobspecError(Invalid):
@@ -97,12 +104,17 @@ class Source:
         """Line and column of an offset, from 1; columns count what a reader sees as characters."""
         starts = self._line_starts()
         line = bisect_right(starts, offset)
-        return line, cluster_count(self.text[starts[line - 1] : offset]) + 1
+        start = starts[line - 1]
+        if offset - start > _LINE_CHARS_MAX:
+            return line, offset - start + 1
+        return line, cluster_count(self.text[start:offset]) + 1
 
     def line_text(self, line: int) -> str:
-        """A line without its line break."""
+        """A line without its line break; empty if it is no line that anybody could look at."""
         starts = self._line_starts()
         end = starts[line] if line < len(starts) else len(self.text)
+        if end - starts[line - 1] > _LINE_CHARS_MAX:
+            return ""
         return self.text[starts[line - 1] : end].rstrip("\r\n")
 
     def where(self, offset: int) -> str:
@@ -209,10 +221,9 @@ def edit_distance(left: str, right: str) -> int:
 
 def _window(line: str, column: int) -> tuple[str, int]:
     """The part of a line to show, and how far the caret is to the right in it."""
-    shown = printable(line.replace("\t", " "))
-    indent = len(printable(line[: column - 1].replace("\t", " ")))
-    if len(shown) <= _LINE_SHOWN_MAX:
-        return shown, indent
-    start = max(0, indent - _LINE_SHOWN_MAX // 2)
-    lead = "…" if start else ""
-    return lead + shown[start : start + _LINE_SHOWN_MAX] + "…", indent - start + len(lead)
+    start = max(0, column - 1 - _LINE_SHOWN_MAX // 2) if len(line) > _LINE_SHOWN_MAX else 0
+    end = start + _LINE_SHOWN_MAX
+    lead, tail = "…" if start else "", "…" if end < len(line) else ""
+    before = printable(line[start : column - 1].replace("\t", " "))
+    after = printable(line[column - 1 : end].replace("\t", " "))
+    return lead + before + after + tail, len(lead + before)

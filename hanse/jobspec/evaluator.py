@@ -8,6 +8,7 @@ It is not an unknown: functions and operators see that string.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -48,6 +49,7 @@ from hanse.jobspec.values import (
     ListValue,
     Mapped,
     MapValue,
+    Namespace,
     ObjectValue,
     Sequence,
     SetValue,
@@ -79,7 +81,7 @@ class Scope:
     #: Whether other names stand for themselves. If not, they are errors.
     runtime_references: bool = True
     #: Variables and locals that have no value because of a mistake reported already.
-    broken: frozenset[tuple[str, str]] = frozenset()
+    broken: AbstractSet[tuple[str, str]] = frozenset()
     #: The type constraint parser, and files, need more than values; see `functions`.
     files: Any = None
 
@@ -179,6 +181,8 @@ def _reference(node: Reference, scope: Scope) -> Value:
         raise Fault(
             "Variables not allowed", "References cannot be used here.", node.root_span
         ) from None
+    if isinstance(value, Namespace) and not node.steps:
+        return ObjectValue(value.items)
     first = node.steps[0] if scope.broken and node.steps else None
     if isinstance(first, AttrStep) and (node.root, first.name) in scope.broken:
         raise Silent
@@ -416,11 +420,11 @@ def _weight(value: Value) -> int:
 def _condition(node: Expression, scope: Scope, summary: str) -> bool:
     value = evaluate(node, scope)
     if value is None:
-        raise Fault("Null condition", "A condition is true or false, not null.", start_of(node))
+        raise Fault("Null condition", "A condition is true or false, not null.", node.span)
     try:
         return bool(convert(value, BOOL))
     except CannotConvert as problem:
-        raise Fault(summary, f"A condition is a bool: {problem}.", start_of(node)) from None
+        raise Fault(summary, f"A condition is a bool: {problem}.", node.span) from None
 
 
 def _tuple(node: TupleCons, scope: Scope) -> Value:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from hanse.jobspec.budget import Budget, Exhausted
+from hanse.jobspec.budget import Budget
 from hanse.jobspec.content import Content, Reader, Shape
 from hanse.jobspec.decoder import Decoder
 from hanse.jobspec.diagnostics import Diagnostic, Fault, Report, Source, Span
@@ -74,7 +74,8 @@ def read_job(
     reader = _Job(text, scope, report)
     try:
         job, submission = reader.read(given)
-    except Exhausted as fault:
+    except Fault as fault:
+        # Exhausted; any other is caught nearer to its place, and this is the last net.
         report.add(text, fault, (0, 0))
     except RecursionError:
         # The limits on nesting should make this impossible; a caller deep in its own stack may not.

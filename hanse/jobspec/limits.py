@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 SOURCE_BYTES_MAX = 1024 * 1024
-TOKENS_MAX = 200_000
+TOKENS_MAX = 100_000
 #: Findings reported about one job file.
 FINDINGS_MAX = 50
 #: Blocks, brackets, parentheses, templates and operators inside one another. Each level costs a few
@@ -16,7 +16,7 @@ STRING_CHARS_MAX = 4 * 1024 * 1024
 #: Decimal exponents of numbers, as written or computed.
 EXPONENT_MAX = 1000
 RANGE_ITEMS_MAX = 1024
-DYNAMIC_BLOCKS_MAX = 10_000
+DYNAMIC_BLOCKS_MAX = 5000
 BCRYPT_COST_MAX = 12
 FILE_BYTES_MAX = 4 * 1024 * 1024
 FILES_LISTED_MAX = 10_000

@@ -137,7 +137,9 @@ def unescape(token: Token) -> str:
         if code:
             number = int(code, 16)
             if number > 0x10FFFF or 0xD800 <= number <= 0xDFFF:
-                return "\ufffd"
+                span = (token.start + match.start(), token.start + match.end())
+                detail = f"There is no character with the code {code}."
+                raise Fault("Invalid escape sequence", detail, span)
             return chr(number)
         if match[3] in _SIMPLE:
             return _SIMPLE[match[3]]

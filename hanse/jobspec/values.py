@@ -152,6 +152,18 @@ class ObjectValue(Mapped):
     __slots__ = ()
 
 
+class Namespace(ObjectValue):
+    """`var` or `local`: grows while values are settled, and is not limited as a value is.
+
+    Only its attributes are values; to use it as one, copy it into an ObjectValue.
+    """
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__({})
+
+
 class MapValue(Mapped):
     """A map of one element type."""
 
@@ -208,19 +220,15 @@ def type_name(kind: Type) -> str:
         case Primitive(name):
             return name
         case ListType(element):
-            return f"list of {_element_name(element)}"
+            return f"list of {type_name(element)}"
         case SetType(element):
-            return f"set of {_element_name(element)}"
+            return f"set of {type_name(element)}"
         case MapType(element):
-            return f"map of {_element_name(element)}"
+            return f"map of {type_name(element)}"
         case TupleType():
             return "tuple"
         case ObjectType():
             return "object"
-
-
-def _element_name(kind: Type) -> str:
-    return "any single type" if kind == DYNAMIC else type_name(kind)
 
 
 def name_of(value: Value) -> str:
@@ -295,4 +303,4 @@ def _rank(value: Value) -> tuple[int, float, str]:
         case str():
             return (2, 0.0, value)
         case _:
-            return (3, 0.0, "")
+            return (3, 0.0, repr(identity_key(value)))

@@ -18,6 +18,7 @@ from hanse.jobspec.values import (
     BOOL,
     NUMBER,
     STRING,
+    Namespace,
     ObjectValue,
     Primitive,
     Type,
@@ -94,7 +95,7 @@ class Variables:
         content = self._reader.content(block.body, found.scope, _VARIABLE)
         if "type" in content.attributes:
             try:
-                variable.kind, _ = parse_type(content.attributes["type"].value, any_allowed=False)
+                variable.kind = parse_type(content.attributes["type"].value, any_allowed=False)
             except Fault as fault:
                 self._break(variable, fault, source)
         default = content.attributes.get("default")
@@ -319,9 +320,10 @@ class Variables:
                 self._break(variable, fault, variable.source)
                 continue
             self._validate(variable)
-        values = {v.name: v.value for v in self.declared.values() if not v.broken}
+        values = Namespace()
+        values.items.update({v.name: v.value for v in self.declared.values() if not v.broken})
         broken = frozenset(("var", v.name) for v in self.declared.values() if v.broken)
-        return replace(self._scope, names={"var": ObjectValue(values)}, broken=broken)
+        return replace(self._scope, names={"var": values}, broken=broken)
 
     def _validate(self, variable: Variable) -> None:
         scope = replace(
@@ -443,8 +445,9 @@ class Locals:
 
     def settle(self, scope: Scope) -> Scope:
         """Evaluate them in the order of their dependencies; the scope in which they are known."""
-        values: dict[str, Value] = {}
+        values = Namespace()
         broken: set[tuple[str, str]] = set(scope.broken)
+        settled = replace(scope, names={**scope.names, "local": values}, broken=broken)
         dependencies = {
             name: _dependencies(name, attribute.value, self._nodes)
             for name, (attribute, _) in self._nodes.items()
@@ -461,21 +464,15 @@ class Locals:
             broken.add(("local", name))
         for name in order:
             attribute, source = self._nodes[name]
-            inner = replace(
-                scope,
-                names={**scope.names, "local": ObjectValue(values)},
-                source=source,
-                broken=frozenset(broken),
-            )
             try:
-                values[name] = evaluate(attribute.value, inner)
+                value = evaluate(attribute.value, replace(settled, source=source))
+                values.items[name] = value
             except Exhausted:
                 raise
             except Fault as problem:
                 self._report.add(source, problem)
                 broken.add(("local", name))
-        names = {**scope.names, "local": ObjectValue(values)}
-        return replace(scope, names=names, broken=frozenset(broken))
+        return settled
 
 
 def _dependencies(name: str, node: Expression, known: Mapping[str, object]) -> list[str]:
@@ -497,7 +494,7 @@ def _ordered(dependencies: Mapping[str, list[str]]) -> tuple[list[str], list[str
     """Names with every one behind those it needs, and the names that are part of a cycle."""
     order: list[str] = []
     state: dict[str, int] = {}
-    cyclic: list[str] = []
+    cyclic: dict[str, None] = {}
     for root in dependencies:
         if root in state:
             continue
@@ -516,8 +513,8 @@ def _ordered(dependencies: Mapping[str, list[str]]) -> tuple[list[str], list[str
                 trail.append((step, iter(dependencies[step])))
             elif state[step] == 1:
                 on_trail = [entry for entry, _ in trail]
-                cyclic.extend(n for n in on_trail[on_trail.index(step) :] if n not in cyclic)
-    return order, cyclic
+                cyclic.update(dict.fromkeys(on_trail[on_trail.index(step) :]))
+    return order, list(cyclic)
 
 
 def _cycle_text(name: str, dependencies: Mapping[str, list[str]]) -> str:

@@ -195,12 +195,12 @@ def _expect(call: Call, count: int, names: tuple[str, ...]) -> None:
 
 
 def _convert(scope: Scope, call: Call) -> Value:
-    from hanse.jobspec.typeexpr import parse_type, with_optional  # noqa: PLC0415 - seldom needed
+    from hanse.jobspec.typeexpr import parse_type  # noqa: PLC0415 - seldom needed
 
     _expect(call, 2, ("value", "type"))
     value = evaluate(call.arguments[0], scope)
-    kind, optional = parse_type(call.arguments[1], optional_allowed=True)
+    kind = parse_type(call.arguments[1], optional_allowed=True)
     try:
-        return convert(with_optional(value, kind, optional), kind)
+        return convert(value, kind)
     except CannotConvert as problem:
         raise _invalid("value", str(problem), call.arguments[0]) from None

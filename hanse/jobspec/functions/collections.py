@@ -66,10 +66,7 @@ def _coalescelist(_: Scope, *values: Value) -> Value:
     if not values:
         raise FunctionFailed("at least one argument is required")
     if any(not isinstance(value, (ListValue, TupleValue)) for value in values):
-        if all(isinstance(value, (ListValue, TupleValue)) or value is None for value in values):
-            values = tuple(value for value in values if value is not None)
-        if any(not isinstance(value, (ListValue, TupleValue)) for value in values) or not values:
-            raise FunctionFailed("coalescelist arguments must be lists or tuples")
+        raise FunctionFailed("coalescelist arguments must be lists or tuples")
     for value in values:
         if isinstance(value, Sequence) and value.items:
             return value
@@ -227,7 +224,7 @@ def _sort(_: Scope, items: Any) -> Value:
 
 def _values(_: Scope, mapping: Value) -> Value:
     if not isinstance(mapping, Mapped):
-        raise BadArgument(0, "values() requires a map as the first argument")
+        raise FunctionFailed("values() requires a map as the first argument")
     values = list(mapping.items.values())
     if isinstance(mapping, MapValue):
         return ListValue(mapping.element, values)

@@ -156,11 +156,11 @@ def _pad(body: str, verb: _Verb) -> str:
     missing = verb.width - cluster_count(body)
     if missing <= 0:
         return body
-    return body + " " * missing if "-" in verb.flags else " " * missing + body
+    return body + " " * missing if "-" in verb.flags else verb.padding * missing + body
 
 
 def _text(verb: _Verb, body: str) -> str:
-    if verb.precision is not None:
+    if verb.precision is not None and verb.mode != "v":
         body = "".join(list(clusters(body))[: verb.precision])
     if verb.mode == "q":
         body = json_text(body)
@@ -188,7 +188,8 @@ def _signed(
     missing = verb.width - len(sign + prefix + digits)
     if missing > 0 and verb.padding == "0" and zeros_allowed:
         return sign + prefix + "0" * missing + digits
-    return _pad(sign + prefix + digits, verb)
+    body = sign + prefix + digits
+    return body.ljust(verb.width) if "-" in verb.flags else body.rjust(verb.width)
 
 
 def _float(verb: _Verb, number: Number) -> str:
@@ -300,7 +301,10 @@ def _formatlist(scope: Scope, template: str, *arguments: Value) -> Value:
         except FunctionFailed as problem:
             raise FunctionFailed(f"error on format iteration {index}: {problem}") from None
         if used < len(arguments):
-            raise BadArgument(1 + used, f"too many arguments; only {used} used by format string")
+            raise FunctionFailed(
+                f"error on format iteration {index}: too many arguments; only {used} used by"
+                " format string"
+            )
         results.append(string(result))
     return ListValue(STRING, results)
 

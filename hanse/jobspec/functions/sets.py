@@ -64,9 +64,7 @@ def _product(_: Scope, *sets: Value) -> Value:
         raise FunctionFailed("the product would be too large")
     kind = TupleType(tuple(elements))
     rows = [TupleValue(row) for row in product(*converted)]
-    if any(isinstance(one, SetValue) for one in sets) and not any(
-        isinstance(one, ListValue) for one in sets
-    ):
+    if any(isinstance(one, SetValue) for one in sets):
         return SetValue(kind, rows)
     return ListValue(kind, rows)
 

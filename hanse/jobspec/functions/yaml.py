@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,15 +16,15 @@ from hanse.jobspec.values import Mapped, ObjectValue, Sequence, TupleValue, Valu
 
 _WORDS: dict[str, Value] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
-    **dict.fromkeys(("true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON"), True),
-    **dict.fromkeys(("false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF"), False),
+    **dict.fromkeys("y Y true True TRUE yes Yes YES on On ON".split(), True),
+    **dict.fromkeys("n N false False FALSE no No NO off Off OFF".split(), False),
 }
 _INTEGER = re.compile(r"[-+]?[0-9][0-9_]*\Z", re.ASCII)
-_BASED = re.compile(r"0x([0-9a-fA-F_]+)\Z|0o([0-7_]+)\Z", re.ASCII)
+_BASED = re.compile(r"([-+]?)0x([0-9a-fA-F_]+)\Z|([-+]?)0o([0-7_]+)\Z", re.ASCII)
 _DECIMAL = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z", re.ASCII)
 _INFINITE = re.compile(r"([-+]?)\.(?:inf|Inf|INF)\Z", re.ASCII)
 _DATE = re.compile(
-    r"(\d{4})-(\d\d?)-(\d\d?)(?:(?:[Tt]|[ \t]+)(\d\d?):(\d\d):(\d\d)(\.\d*)?"
+    r"(\d{4})-(\d\d?)-(\d\d?)(?:(?:[Tt]|[ \t]+)(\d\d?):(\d\d):(\d\d)(?:\.\d*)?"
     r"(?:[ \t]*(Z|[-+]\d\d?(?::?\d\d)?))?)?\Z",
     re.ASCII,
 )
@@ -33,82 +34,101 @@ _LINE_MAX = 80
 def _yamldecode(scope: Scope, value: str) -> Value:
     import yaml  # type: ignore[import-untyped]  # noqa: PLC0415 - slow to load and seldom needed
 
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        documents = list(yaml.compose_all(value, Loader=yaml.SafeLoader))
+        return _Builder(scope, yaml, yaml.parse(value, Loader=loader)).document()
     except yaml.MarkedYAMLError as problem:
         mark = problem.problem_mark
         where = f"on line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         raise FunctionFailed(f"{where}{problem.problem or 'not valid YAML'}") from None
     except (yaml.YAMLError, ValueError):
         raise FunctionFailed("not valid YAML") from None
-    except RecursionError:
-        raise FunctionFailed("the YAML is nested too deeply") from None
-    if not documents:
-        raise FunctionFailed("on line 1, column 1: missing start of document")
-    if len(documents) > 1:
-        raise FunctionFailed("unexpected extra content after value: only one document is allowed")
-    return _Builder(scope, yaml).value(documents[0], 0)
 
 
 class _Builder:
-    """Nodes to values; every use of an alias counts against the budget."""
+    """Parsing events to values. An alias shares its anchor's value, so it costs nothing."""
 
-    def __init__(self, scope: Scope, yaml: Any) -> None:
+    def __init__(self, scope: Scope, yaml: Any, events: Iterator[Any]) -> None:
         self._scope = scope
         self._yaml = yaml
+        self._events = events
+        self._anchors: dict[str, Value] = {}
 
-    def value(self, node: Any, depth: int) -> Value:
-        self._scope.budget.charge()
+    def _next(self) -> Any:
+        self._scope.budget.charge(10)
+        return next(self._events)
+
+    def document(self) -> Value:
+        self._next()
+        if isinstance(self._next(), self._yaml.StreamEndEvent):
+            raise FunctionFailed("on line 1, column 1: missing start of document")
+        value = self._value(self._next(), 0)
+        self._next()
+        if not isinstance(self._next(), self._yaml.StreamEndEvent):
+            raise FunctionFailed("unexpected extra content after value: one document is allowed")
+        return value
+
+    def _value(self, event: Any, depth: int) -> Value:
         if depth > VALUE_DEPTH_MAX:
-            raise FunctionFailed("the YAML is nested too deeply, or an alias contains itself")
-        if isinstance(node, self._yaml.ScalarNode):
-            return self._scalar(node)
-        if isinstance(node, self._yaml.SequenceNode):
-            return TupleValue([self.value(item, depth + 1) for item in node.value])
-        return ObjectValue(self._mapping(node, depth))
+            raise FunctionFailed("the YAML is nested too deeply")
+        if isinstance(event, self._yaml.AliasEvent):
+            if event.anchor not in self._anchors:
+                raise FunctionFailed(f'undefined alias "{event.anchor}"')
+            return self._anchors[event.anchor]
+        value: Value
+        if isinstance(event, self._yaml.ScalarEvent):
+            value = _scalar(event)
+        elif isinstance(event, self._yaml.SequenceStartEvent):
+            items: list[Value] = []
+            while not isinstance(inner := self._next(), self._yaml.SequenceEndEvent):
+                items.append(self._value(inner, depth + 1))
+            value = TupleValue(items)
+        else:
+            value = ObjectValue(self._mapping(depth))
+        if event.anchor:
+            self._anchors[event.anchor] = value
+        return value
 
-    def _mapping(self, node: Any, depth: int) -> dict[str, Value]:
+    def _mapping(self, depth: int) -> dict[str, Value]:
         result: dict[str, Value] = {}
-        for key_node, value_node in node.value:
-            if not isinstance(key_node, self._yaml.ScalarNode):
+        merged: dict[str, Value] = {}
+        while not isinstance(key := self._next(), self._yaml.MappingEndEvent):
+            if not isinstance(key, self._yaml.ScalarEvent):
                 raise FunctionFailed("only scalars can be keys of a mapping")
-            if key_node.tag == "tag:yaml.org,2002:merge" and key_node.style is None:
-                self._merge(result, value_node, depth)
+            value = self._value(self._next(), depth + 1)
+            if key.value == "<<" and key.implicit[0] and not key.style:
+                sources = value.items if isinstance(value, TupleValue) else (value,)
+                for source in sources:
+                    if not isinstance(source, ObjectValue):
+                        raise FunctionFailed("only a mapping can be merged")
+                    merged = {**source.items, **merged}
             else:
-                result[string(key_node.value)] = self.value(value_node, depth + 1)
-        return result
-
-    def _merge(self, result: dict[str, Value], node: Any, depth: int) -> None:
-        sources = node.value if isinstance(node, self._yaml.SequenceNode) else [node]
-        for source in sources:
-            if not isinstance(source, self._yaml.MappingNode):
-                raise FunctionFailed("only a mapping can be merged")
-            for key, value in self._mapping(source, depth + 1).items():
-                result.setdefault(key, value)
-
-    def _scalar(self, node: Any) -> Value:
-        text_value: str = node.value
-        tag = str(node.tag).removeprefix("tag:yaml.org,2002:")
-        if str(node.tag).startswith("!"):
-            raise FunctionFailed(f'unsupported tag "{node.tag}"')
-        if tag in ("str", "binary") and (node.style is not None or not _is_plain_tag(node)):
-            return string(text_value)
-        return _resolve(text_value) if node.style is None else string(text_value)
+                result[string(key.value)] = value
+        return {**merged, **result}
 
 
-def _is_plain_tag(node: Any) -> bool:
-    """Whether a plain scalar's tag was derived from its text, not written by the author."""
-    return bool(
-        node.start_mark.buffer is None or node.start_mark.buffer[node.start_mark.pointer] != "!"
-    )
+def _scalar(event: Any) -> Value:
+    text_value: str = event.value
+    plain, quoted = event.implicit
+    if plain:
+        return _resolve(text_value)
+    tag = str(event.tag or "!").removeprefix("tag:yaml.org,2002:")
+    if quoted or tag in ("!", "str", "binary"):
+        return string(text_value)
+    if tag in ("null", "bool", "int", "float", "timestamp"):
+        return _resolve(text_value)
+    raise FunctionFailed(f'unsupported tag "{event.tag}"')
 
 
 def _resolve(value: str) -> Value:
     if value in _WORDS:
         return _WORDS[value]
     if match := _BASED.match(value):
-        digits = (match[1] or match[2]).replace("_", "")
-        return int(digits, 16 if match[1] else 8) if digits and len(digits) < 100 else value
+        digits = (match[2] or match[4]).replace("_", "")
+        if not digits or len(digits) > 100:
+            return value
+        whole = int(digits, 16 if match[2] else 8)
+        return -whole if "-" in (match[1], match[3]) else whole
     if _INTEGER.match(value) or _DECIMAL.match(value):
         return parse_number(value.replace("_", ""))
     if match := _INFINITE.match(value):
@@ -127,20 +147,19 @@ def _timestamp(value: str) -> str | None:
         datetime(year, month, day, hour, minute, second, tzinfo=UTC)
     except ValueError:
         return None
-    fraction = (match[7] or "").rstrip("0").rstrip(".")
-    zone = match[8] or "Z"
+    zone = match[7] or "Z"
     if zone != "Z":
         digits = zone[1:].replace(":", "")
         hours, minutes = (digits.zfill(2), "00") if len(digits) < 3 else (digits[:-2], digits[-2:])
         zone = f"{zone[0]}{hours.zfill(2)}:{minutes}"
-    return f"{year:04d}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{second:02d}{fraction}{zone}"
+    return f"{year:04d}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{second:02d}{zone}"
 
 
 def _yamlencode(_: Scope, value: Value) -> Value:
     if isinstance(value, (Sequence, Mapped)):
         return string("\n".join(_lines(value)) + "\n")
     if isinstance(value, str):
-        return string("\n".join(_string_lines(value, 0)) + "\n")
+        return string("\n".join(_string_lines(value)) + "\n")
     return string(_scalar_text(value) + "\n...\n")
 
 
@@ -161,7 +180,9 @@ def _lines(value: Sequence | Mapped) -> list[str]:
         for item in value.items:
             inner = _item_lines(item)
             lines.append(f"- {inner[0]}")
-            lines.extend("  " + line if line else line for line in inner[1:])
+            # The text of a literal block is indented against the list, not against its dash.
+            pad = "" if isinstance(item, str) else "  "
+            lines.extend(pad + line if line else line for line in inner[1:])
         return lines
     for key, item in value.items.items():
         head = f"{_quote(key)}:"
@@ -179,23 +200,37 @@ def _lines(value: Sequence | Mapped) -> list[str]:
 def _item_lines(value: Value) -> list[str]:
     if isinstance(value, (Sequence, Mapped)):
         return _lines(value)
-    return _string_lines(value, 0) if isinstance(value, str) else [_scalar_text(value)]
+    return _string_lines(value) if isinstance(value, str) else [_scalar_text(value)]
 
 
-def _string_lines(value: str, _indent: int) -> list[str]:
-    if "\n" in value and "\r" not in value and value.strip("\n") and value[0] not in " \n":
+def _string_lines(value: str) -> list[str]:
+    printable = value.replace("\n", "").isprintable()
+    if "\n" in value and printable and value.strip("\n") and " \n" not in value:
         body = value.rstrip("\n")
         breaks = len(value) - len(body)
-        marker = {0: "|-", 1: "|"}.get(breaks, "|+")
+        indent = "2" if value[0] in " \n" else ""
+        marker = "|" + indent + {0: "-", 1: ""}.get(breaks, "+")
         lines = ["  " + line if line else line for line in body.split("\n")]
         return [marker, *lines, *[""] * max(0, breaks - 1)]
     return [_quote(value)]
 
 
 def _quote(value: str) -> str:
-    escapes = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r", "\0": "\\0"}
-    body = "".join(escapes.get(c) or (c if c.isprintable() else f"\\u{ord(c):04X}") for c in value)
-    return f'"{body}"'
+    return '"' + "".join(map(_escaped, value)) + '"'
+
+
+_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r", "\0": "\\0"}
+
+
+def _escaped(char: str) -> str:
+    code = ord(char)
+    if char in _ESCAPES:
+        return _ESCAPES[char]
+    if code > 0xFFFF:
+        return f"\\U{code:08X}"
+    if char.isprintable() or code == 0xA0:
+        return char
+    return f"\\x{code:02X}" if code < 0x100 else f"\\u{code:04X}"
 
 
 FUNCTIONS = {
