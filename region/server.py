@@ -39,6 +39,7 @@ from region.jobs.validate import DriverCheck, Limits
 from region.nodes.presence import Presence
 from region.nodes.statuses import StatusWriter
 from region.nodes.watcher import NodeWatcher
+from region.others import Nobody, Others
 from region.sessions import RpcServer, Sessions
 from region.state.state import Feed, State
 from region.store.leadership import Candidacy, Term
@@ -59,6 +60,7 @@ class Region:
         rng: Random | None = None,
         executor: Executor | None = None,
         check_driver: DriverCheck | None = None,
+        others: Others | None = None,
     ) -> None:
         """`executor` takes large scheduling passes off the event loop."""
         self.name = config.region
@@ -83,24 +85,27 @@ class Region:
             check_driver=check_driver,
         )
         self._history = jobs.History(server.job_tracked_versions, server.job_max_source_bytes)
-        self._presence = Presence(clock, server.heartbeat_ttl_s)
+        self._others = others or Nobody()
+        self.presence = Presence(clock, server.heartbeat_ttl_s)
         self._statuses = StatusWriter(self._writer)
         self.sessions = Sessions(
-            self._writer, self._presence, self._statuses, self._feed.ready, servers=self._servers
+            self._writer, self.presence, self._statuses, self._feed.ready, servers=self._servers
         )
-        self.rpc = RpcServer([self.sessions.handlers()], clock, _listen_address(config))
-        self._candidacy = Candidacy(
+        self.rpc = RpcServer(
+            [self.sessions.handlers(), *self._others.handlers()], clock, listen_address(config)
+        )
+        self.candidacy = Candidacy(
             store,
             clock,
             server=config.name or "server",
-            address=_advertised(config),
+            address=advertised_rpc(config),
             lead=self._lead,
             key=self.state.keys.leader,
         )
 
     def services(self) -> list[Service]:
         """What must run, in the order in which it is started."""
-        return [self._feed, self.state.waiters, self._statuses, self.rpc, self._candidacy]
+        return [self._feed, self.state.waiters, self._statuses, self.rpc, self.candidacy]
 
     @property
     def ready(self) -> asyncio.Event:
@@ -110,17 +115,17 @@ class Region:
     @property
     def is_leader(self) -> bool:
         """Whether this server leads."""
-        return self._candidacy.term is not None
+        return self.candidacy.term is not None
 
     @property
     def known_leader(self) -> bool:
         """Whether some server leads."""
-        return self._candidacy.leader is not None
+        return self.candidacy.leader is not None
 
     @property
     def leader_address(self) -> str:
         """Where the leader's RPC is reached; empty when there is none."""
-        return self._candidacy.leader.address if self._candidacy.leader is not None else ""
+        return self.candidacy.leader.address if self.candidacy.leader is not None else ""
 
     async def barrier(self, deadline: float) -> None:
         """Wait until the state is as new as the store is now. Raises NoLeader, Unavailable."""
@@ -134,11 +139,15 @@ class Region:
         inputs: AsyncIterator[bytes] | None = None,
     ) -> AsyncIterator[bytes]:
         """Ask a node (`hanse.rpc.messages`). Raises NotFound when it is connected to no server."""
-        return self.sessions.call(node_id, method, body, inputs)
+        if self.sessions.connected(node_id):
+            return self.sessions.call(node_id, method, body, inputs)
+        return self._others.call_node(node_id, method, body, inputs)
 
     def _servers(self) -> Sequence[str]:
         """Where nodes reach the servers of this region."""
-        leader = self._candidacy.leader
+        if servers := self._others.servers():
+            return servers
+        leader = self.candidacy.leader
         return (leader.address,) if leader is not None and leader.address else ()
 
     # Leading.
@@ -152,13 +161,14 @@ class Region:
             async with asyncio.TaskGroup() as group:
                 self.broker = Broker(leading, executor=self._executor)
                 group.create_task(self.broker.run(), name="broker")
-                for service in (
-                    NodeWatcher(leading, self._presence),
-                    DeploymentWatcher(leading, self._history),
-                    Drainer(leading),
-                    garbage.Collector(leading, self.config.server),
+                for work in (
+                    NodeWatcher(leading, self.presence).run(),
+                    DeploymentWatcher(leading, self._history).run(),
+                    Drainer(leading).run(),
+                    garbage.Collector(leading, self.config.server).run(),
+                    *(service.run() for service in self._others.leading(leading)),
                 ):
-                    group.create_task(service.run(), name=type(service).__name__)
+                    group.create_task(work)
         except* Fenced:
             log.warning("stepping down: another server leads")
         finally:
@@ -321,12 +331,12 @@ class Region:
         return await other.set_scheduler_config(self._writer, config, cas)
 
 
-def _listen_address(config: AgentConfig) -> str:
+def listen_address(config: AgentConfig) -> str:
     """What the port for nodes is bound to."""
     return f"{config.addresses.rpc or config.bind_addr}:{config.ports.rpc}"
 
 
-def _advertised(config: AgentConfig) -> str:
+def advertised_rpc(config: AgentConfig) -> str:
     """Where other agents reach that port; "" if the configuration does not say."""
     host = config.advertise.rpc or config.addresses.rpc or config.bind_addr
     if host in ("", "0.0.0.0", "::") or not config.ports.rpc:

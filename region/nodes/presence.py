@@ -26,10 +26,17 @@ class Presence:
         self._ticked = clock.now()
         self._present_s = 0.0
         self._heard: dict[str, float] = {}
+        self._news: set[str] = set()
 
     def heard(self, node_id: str) -> None:
         """The node gave a sign of life."""
         self._heard[node_id] = self._present_s
+        self._news.add(node_id)
+
+    def news(self) -> set[str]:
+        """Nodes that were heard since this was last asked: for the server that leads."""
+        news, self._news = self._news, set()
+        return news
 
     def forget(self, node_id: str) -> None:
         """The node is down or gone: nothing is expected of it."""

@@ -135,10 +135,17 @@ class Forming:
             case Tick(now, searched):
                 return self._on_tick(now, searched)
 
-    def entered(self, cluster: str, members: tuple[Card, ...]) -> list[Effect]:
+    def entered(self, decided: Decided) -> list[Effect]:
         """A cluster let this server in."""
         assert isinstance(self.phase, Alone), self.phase
-        return self._decide(Decided(cluster, members, joined=True))
+        return self._decide(decided)
+
+    def started(self) -> list[Effect]:
+        """The member of etcd is about to start: from now on it must have data."""
+        if self.record.started:
+            return []
+        self.record = replace(self.record, started=True)
+        return [Save(self.record)]
 
     # What others say.
 

@@ -74,8 +74,9 @@ class Decided(msgspec.Struct, frozen=True, tag=True):
 
     cluster: str
     members: tuple[Card, ...]
-    #: It was let into a cluster that ran already.
+    #: It was let into a cluster that ran already, of these members then: (name, peer address).
     joined: bool = False
+    peers: tuple[tuple[str, str], ...] = ()
 
 
 Phase = Alone | Proposing | Bound | Decided

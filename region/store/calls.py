@@ -26,8 +26,12 @@ class Caller:
         self.members = members
         self._clock = clock
         self._options = options
-        single = len(members.all) == 1
-        self.deadline_s = options.call_deadline_s or (5.0 if single else 0.5)
+
+    @property
+    def deadline_s(self) -> float:
+        """How long one member is waited for."""
+        single = len(self.members.all) == 1
+        return self._options.call_deadline_s or (5.0 if single else 0.5)
 
     async def call(
         self, ask: Ask, *, repeatable: bool, size: int = 0, deadline_s: float = 0.0

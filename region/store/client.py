@@ -92,6 +92,11 @@ class EtcdStore:
             _fail_all(self._readers, Unavailable(_CLOSED, 0.0))
             await self._caller.members.close()
 
+    async def use(self, endpoints: Sequence[str]) -> None:
+        """Ask these members from now on, the local one first."""
+        if [member.address for member in self._caller.members.all] != list(endpoints):
+            await self._caller.members.change(endpoints)
+
     # Commits.
 
     async def commit(self, txn: Txn) -> TxnResult:

@@ -31,6 +31,7 @@ log = structlog.get_logger(__name__)
 LEADER_KEY = "/hanse/leader"
 _RETRY_S = 0.5
 _RESIGN_S = 1.0
+_HOLD_STEP_S = 0.1
 
 T = TypeVar("T")
 
@@ -89,6 +90,8 @@ class Candidacy:
         self.leader: Leader | None = None
         #: The term this server is in; None while another leads.
         self.term: Term | None = None
+        self._hold_until = float("-inf")
+        self._enough = asyncio.Event()
 
     async def run(self) -> None:
         """Campaign and lead for ever. Cancelled, it resigns."""
@@ -104,6 +107,11 @@ class Candidacy:
                 continue
             await self._reign(term)
 
+    def hold_back(self, seconds: float) -> None:
+        """Let others lead for a while: step down, and do not campaign for so long."""
+        self._hold_until = self._clock.now() + seconds
+        self._enough.set()
+
     # Campaigning.
 
     async def _win(self) -> Term:
@@ -112,6 +120,9 @@ class Candidacy:
             found = await self._store.get(self._key)
             if found is None:
                 self.leader = None
+                if (wait_s := self._hold_until - self._clock.now()) > 0:
+                    await self._clock.sleep(min(wait_s, _HOLD_STEP_S))
+                    continue
                 if (term := await self._try()) is not None:
                     return term
                 continue
@@ -159,14 +170,17 @@ class Candidacy:
 
     async def _reign(self, term: Term) -> None:
         self.leader, self.term = term.leader, term
+        self._enough.clear()
         log.info("leading", fence=term.fence.create_revision)
         try:
             async with asyncio.TaskGroup() as group:
                 leading = group.create_task(self._lead_until_error(term), name="leader")
                 keeping = group.create_task(self._keep(term), name="leader's lease")
-                await asyncio.wait({leading, keeping}, return_when=asyncio.FIRST_COMPLETED)
-                leading.cancel()
-                keeping.cancel()
+                asked = group.create_task(self._enough.wait(), name="leader's end")
+                tasks = (leading, keeping, asked)
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                for task in tasks:
+                    task.cancel()
         finally:
             self.leader = self.term = None
             await self._resign(term)

@@ -117,6 +117,39 @@ class Maintenance:
             for m in answer.members
         ]
 
+    async def add_learner(self, peer_url: str) -> int:
+        """Make a member that does not vote; gives its id. Raises `Invalid` with etcd's reason."""
+        request = pb.MemberAddRequest(peerURLs=[peer_url], isLearner=True)
+        answer = await self._change(lambda m: m.cluster().MemberAdd, request)
+        return int(answer.member.ID)
+
+    async def promote(self, member_id: int) -> None:
+        """Let a learner vote. Raises `Invalid` if it has not caught up."""
+        request = pb.MemberPromoteRequest(ID=member_id)
+        await self._change(lambda m: m.cluster().MemberPromote, request)
+
+    async def remove(self, member_id: int) -> None:
+        """Put a member out, for good. Raises `Invalid` if the rest would be no quorum."""
+        request = pb.MemberRemoveRequest(ID=member_id)
+        await self._change(lambda m: m.cluster().MemberRemove, request)
+
+    async def move_leader(self, member_id: int) -> None:
+        """Hand etcd's leadership over. Only its leader can: ask that member."""
+        request = pb.MoveLeaderRequest(targetID=member_id)
+        await self._change(lambda m: m.maintenance().MoveLeader, request)
+
+    async def _change(self, stub: Callable[[Member], Any], request: Any) -> Any:
+        """Change the membership, once: whether it was done is seen by looking."""
+
+        def ask(member: Member, timeout_s: float) -> Awaitable[Any]:
+            answer: Awaitable[Any] = stub(member)(request, timeout=timeout_s, metadata=METADATA)
+            return answer
+
+        try:
+            return await self._caller.call(ask, repeatable=False)
+        except grpc.aio.AioRpcError as error:
+            raise Invalid("etcd", error.details() or str(error.code())) from error
+
     async def alarms(self) -> list[Alarm]:
         """List the alarms that are raised."""
         request = pb.AlarmRequest(action=pb.AlarmRequest.GET)

@@ -84,6 +84,8 @@ class MemberConfig:
     #: Every member the cluster begins with, or has, this one included; empty: it alone.
     peers: tuple[Peer, ...] = ()
     state: Literal["new", "existing"] = "new"
+    #: Told apart from any other cluster of the same region that ever was.
+    token: str = ""
     tls: TlsFiles | None = None
     #: Do not wait for the disk. For data that may be lost with the machine, and only those.
     dev: bool = False
@@ -123,7 +125,7 @@ def flags(config: MemberConfig, version: Version) -> list[str]:
         f"--listen-peer-urls={peer}",
         f"--initial-advertise-peer-urls={peer}",
         f"--initial-cluster={config.cluster}",
-        f"--initial-cluster-token=hanse-{config.region}",
+        f"--initial-cluster-token=hanse-{config.region}{config.token and '-' + config.token}",
         f"--initial-cluster-state={config.state}",
         "--logger=zap",
         "--log-outputs=stderr",
@@ -174,6 +176,11 @@ class Supervisor:
         #: How often it was started.
         self.starts = 0
         self._last_words: list[str] = []
+
+    @property
+    def last_words(self) -> tuple[str, ...]:
+        """What the member warned of lately."""
+        return tuple(self._last_words)
 
     @property
     def endpoint(self) -> str:

@@ -139,9 +139,24 @@ class Members:
     _avoided: list[float] = field(default_factory=list)
     #: Since when nobody has answered; None: the last call was answered.
     failing_since: float | None = None
+    dialer: Dialer | None = None
 
     def __post_init__(self) -> None:
         self._avoided = [float("-inf")] * len(self.all)
+
+    async def change(self, addresses: Sequence[str]) -> None:
+        """Other members from now on; those that stay keep their connections and standing."""
+        assert self.dialer is not None
+        assert addresses
+        before = {member.address: (member, until) for member, until in self._standings()}
+        kept = [before.pop(a, (Member(a, self.dialer), float("-inf"))) for a in addresses]
+        self.all = [member for member, _ in kept]
+        self._avoided = [until for _, until in kept]
+        for member, _ in before.values():
+            await member.close()
+
+    def _standings(self) -> list[tuple[Member, float]]:
+        return list(zip(self.all, self._avoided, strict=True))
 
     def best(self, now: float) -> Member:
         """Choose whom to ask."""
@@ -149,14 +164,19 @@ class Members:
 
     def answered(self, member: Member) -> None:
         """Note that `member` is well."""
-        self._avoided[self.all.index(member)] = float("-inf")
+        self._avoid(member, float("-inf"))
         self.failing_since = None
 
     def failed(self, member: Member, now: float) -> None:
         """Note that `member` did not answer, or could not."""
-        self._avoided[self.all.index(member)] = now + self.avoid_s
+        self._avoid(member, now + self.avoid_s)
         if self.failing_since is None:
             self.failing_since = now
+
+    def _avoid(self, member: Member, until: float) -> None:
+        # A call may still have been under way to one that is a member no more.
+        if member in self.all:
+            self._avoided[self.all.index(member)] = until
 
     async def close(self) -> None:
         """Close all channels."""
@@ -181,4 +201,5 @@ def connect_all(
     # With nowhere else to go a slow answer is better than a broken connection.
     ping_timeout_s = 2.0 if len(endpoints) > 1 else 10.0
     dialer = Dialer(credentials, options.keepalive_s, ping_timeout_s)
-    return Members([Member(address, dialer) for address in endpoints], options.avoid_s)
+    members = [Member(address, dialer) for address in endpoints]
+    return Members(members, options.avoid_s, dialer=dialer)

@@ -282,7 +282,7 @@ class SimCluster:
         """End the leader's lease."""
         leader = self.leader
         if leader is not None:
-            term = leader._candidacy.term
+            term = leader.candidacy.term
             assert term is not None
             self.store.expire_lease(term.leader.lease)
 

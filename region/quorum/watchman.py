@@ -1,0 +1,121 @@
+"""Two things that a server does for the leader: end its lease when it is dead, and tell it news.
+
+A dead leader's lease ends by itself after some seconds. When a majority of the servers agree
+that they cannot reach it, one of them ends the lease at once. That is always safe, for a leader
+without its key can write nothing (`region.store.leadership`); the majority only keeps a server
+with a bad connection from deposing a leader that serves all others.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from hanse.clock import Clock
+from hanse.errors import HanseError
+from hanse.store import Store
+from region.quorum.model import Decided, NodesHeard
+from region.quorum.neighbours import Neighbours, Sight
+from region.server import Region
+
+log = structlog.get_logger(__name__)
+
+_PERIOD_S = 0.2
+_FORWARD_S = 1.0
+#: Opinions of others that are older do not count.
+_OPINION_S = 1.5
+_NODES_MAX = 5_000
+
+
+def deposed(leader: Sight, others: list[Sight], *, servers: int, now: float) -> bool:
+    """Whether a majority of `servers`, this one included, cannot reach the leader. Pure."""
+    if not leader.silent(now):
+        return False
+    witnesses = 1 + sum(
+        leader.card.id in sight.greeting.health.unreachable
+        for sight in others
+        if sight.card.id != leader.card.id
+        and sight.failing_since is None
+        and now - sight.heard_at <= _OPINION_S
+    )
+    return witnesses > servers // 2
+
+
+class Watchman:
+    """A service that looks at the leader from every other server."""
+
+    name = "watchman"
+
+    def __init__(self, neighbours: Neighbours, region: Region, store: Store, clock: Clock) -> None:
+        """`store` is where the leader's lease is."""
+        self._neighbours = neighbours
+        self._region = region
+        self._store = store
+        self._clock = clock
+        self._hurried: set[str] = set()
+
+    async def run(self) -> None:
+        """Watch for ever."""
+        while True:
+            await self._clock.sleep(_PERIOD_S)
+            await self._step()
+
+    async def _step(self) -> None:
+        leader = self._region.candidacy.leader
+        if leader is None or self._region.is_leader:
+            return
+        others = self._neighbours.others()
+        sight = next((s for s in others if s.card.name == leader.name), None)
+        now = self._clock.now()
+        if sight is None or not sight.silent(now):
+            self._hurried.clear()
+            return
+        if leader.nonce not in self._hurried:
+            # Tell the others, and hear from them, without waiting for the next round.
+            self._hurried = {leader.nonce}
+            self._neighbours.hurry()
+        if not deposed(sight, others, servers=self._servers(), now=now):
+            return
+        log.warning("the leader cannot be reached by most servers", leader=leader.name)
+        try:
+            await self._store.revoke(leader.lease)
+        except HanseError as error:
+            log.info("its lease will run out", reason=str(error))
+
+    def _servers(self) -> int:
+        phase = self._neighbours.machine.phase
+        first = len(phase.members) if isinstance(phase, Decided) else 1
+        return max(first, len(self._neighbours.registered()))
+
+
+class Forwarder:
+    """A service that tells the leader which nodes were heard here."""
+
+    name = "forwarder"
+
+    def __init__(self, neighbours: Neighbours, region: Region, clock: Clock) -> None:
+        """`region` hears the nodes that are connected here."""
+        self._neighbours = neighbours
+        self._region = region
+        self._clock = clock
+        self._unsaid: set[str] = set()
+
+    async def run(self) -> None:
+        """Forward for ever."""
+        while True:
+            await self._clock.sleep(_FORWARD_S)
+            self._unsaid |= self._region.presence.news()
+            leader = self._region.leader_address
+            if self._region.is_leader:
+                self._unsaid.clear()
+            elif self._unsaid and leader:
+                await self._tell(leader)
+
+    async def _tell(self, leader: str) -> None:
+        nodes = tuple(self._unsaid)[:_NODES_MAX]
+        news = NodesHeard(server=self._neighbours.card.id, nodes=nodes)
+        try:
+            await self._neighbours.links.heard(leader, news)
+        except HanseError as error:
+            log.info("the leader was not told of nodes yet", count=len(nodes), reason=str(error))
+        else:
+            self._unsaid.difference_update(nodes)
