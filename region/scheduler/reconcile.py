@@ -163,7 +163,7 @@ def _sort(
         older_job = a.job_create_index != job.create_index and bool(a.job_create_index)
         older = older_job or a.job_version < job.version
         complete = a.client_status == "complete"
-        if batch and complete and not older:
+        if batch and complete and not older and a.desired_status == "run" and not a.next_id:
             found.done.append(a)
         elif is_lost(snapshot, a):
             if a.desired_status == "run" and not older_job:

@@ -81,6 +81,7 @@ def new_world(racks: list[str]) -> World:
 def happen(world: World, kind: str, what: Any) -> None:
     """One thing that the world does to the scheduler."""
     live = world.live()
+    running = [a for a in world.allocations.values() if not a.client_terminal]
     match kind:
         case "submit":
             job = what if world.job is None else replace(what, type=world.job.type)
@@ -88,8 +89,8 @@ def happen(world: World, kind: str, what: Any) -> None:
                 groups = tuple(replace(g, update=None) for g in job.task_groups)
                 job = replace(job, task_groups=groups)
             world.submit(job)
-        case "report" if live:
-            world.report(live[what[0] % len(live)].id, what[1])
+        case "report" if running:
+            world.report(running[what[0] % len(running)].id, what[1])
         case "healthy":
             world.all_healthy()
         case "lose" if node_id(what) in world.nodes:
@@ -169,7 +170,7 @@ def check_counts(world: World, plan: Plan) -> None:
                 or (a.client_status == "failed" and a.desired_status == "run" and not a.next_id)
                 or (
                     job.type == "batch"
-                    and a.client_status == "complete"
+                    and (a.client_status, a.desired_status) == ("complete", "run")
                     and a.job_version == job.version
                 )
             )

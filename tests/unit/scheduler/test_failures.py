@@ -213,6 +213,17 @@ def test_a_finished_batch_instance_on_a_dead_node_is_still_done() -> None:
     assert (plan.placements, plan.changes) == ((), ())
 
 
+def test_a_batch_instance_that_ends_because_it_was_moved_is_not_done() -> None:
+    world = world_with(make_job(make_group(count=1), type="batch"))
+    (old,) = world.live()
+    world.change(old.id, transition=DesiredTransition(migrate=True))
+    world.run()
+    world.report(old.id, "complete")
+    plan = world.run()
+    assert (plan.changes, plan.placements) == ((), ())
+    assert world.indexes() == [0]
+
+
 def test_a_new_version_of_a_batch_job_runs_again() -> None:
     world = world_with(make_job(make_group(count=2), type="batch"))
     for a in world.live():
