@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from typing import Literal, cast
+from typing import Literal
 
 from aiohttp import web
 
@@ -125,7 +125,7 @@ def _origin(call: Call) -> Literal["start", "end"]:
     origin = call.query.text("origin", "start")
     if origin not in ("start", "end"):
         raise Invalid("", "origin must be start or end")
-    return cast("Literal['start', 'end']", origin)
+    return "end" if origin == "end" else "start"
 
 
 def _offset(call: Call) -> int:
@@ -198,7 +198,7 @@ async def task_logs(call: Call) -> web.StreamResponse:
     request = LogsRequest(
         alloc_id=alloc.id,
         task=task,
-        kind=cast("Literal['stdout', 'stderr']", kind),
+        kind="stderr" if kind == "stderr" else "stdout",
         follow=follow,
         offset=offset,
         origin=origin,

@@ -206,8 +206,11 @@ async def _converse(
         chunks = stream(call, node_id, "Exec", request, inputs())
         async with aclosing(chunks):  # type: ignore[type-var]
             async for chunk in chunks:
-                for text in written_output(_decode_output(chunk)):
+                output = _decode_output(chunk)
+                for text in written_output(output):
                     await socket.send_str(text.decode())
+                if output.exit_code is not None:
+                    return
 
     try:
         async with asyncio.TaskGroup() as group:

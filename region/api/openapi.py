@@ -101,7 +101,7 @@ def _sized(schema: Any) -> Any:
         if sized.get("type") == "integer":
             sized.setdefault("format", "int64")
             sized.setdefault("minimum", -(2**63))
-            sized.setdefault("maximum", 2**64 - 1)
+            sized.setdefault("maximum", 2**63 - 1)
         return sized
     if isinstance(schema, list):
         return [_sized(item) for item in schema]

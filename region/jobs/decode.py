@@ -8,6 +8,7 @@ field, and nothing is dropped in silence.
 
 from __future__ import annotations
 
+import re
 import types
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -26,6 +27,8 @@ _Clean = Callable[[Raw, str, list[str]], Raw]
 
 #: Deeper JSON than any API body has reason to be.
 NESTING_MAX = 64
+#: Only a body with such a run of digits can hold a number of more than 64 bits.
+_LONG_NUMBER = re.compile(rb"\d{19}")
 BODY_BYTES_MAX = 16 * 1024 * 1024
 WARNINGS_MAX = 20
 
@@ -62,9 +65,24 @@ def parse_json(body: bytes) -> Raw:
         raise Invalid("", "Request body is empty")
     _check_nesting(body)
     try:
-        return msgspec.json.decode(body)
+        raw = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid("request body", f"not valid JSON: {error}") from error
+    if _LONG_NUMBER.search(body):
+        _check_numbers(raw)
+    return raw
+
+
+def _check_numbers(raw: Raw) -> None:
+    """Refuse whole numbers that nothing of ours can store."""
+    if isinstance(raw, dict):
+        for value in cast("dict[str, Raw]", raw).values():
+            _check_numbers(value)
+    elif isinstance(raw, list):
+        for value in raw:
+            _check_numbers(value)
+    elif isinstance(raw, int) and not -(2**63) <= raw < 2**63:
+        raise Invalid("request body", f"{str(raw)[:40]} does not fit into 64 bits")
 
 
 def decode_job_body(kind: type[T], body: bytes) -> tuple[T, list[str]]:

@@ -6,8 +6,8 @@ from aiohttp.test_utils import TestClient
 
 from hanse import metrics
 from hanse.metrics import GaugeValue, Metrics
+from hanse.structs.allocation import Allocation
 from hanse.structs.job import Job
-from hanse.structs.node import Node
 from hanse.testing.agent import MemoryAgent
 from hanse.testing.clock import HandClock
 from hanse.testing.region import MemoryRegion
@@ -65,21 +65,21 @@ async def test_the_api_shows_what_was_measured_and_what_the_state_says(
     agent: MemoryAgent,
     client: TestClient,
     job: Callable[..., Job],
-    node: Node,
+    alloc: Callable[..., Allocation],
 ) -> None:
-    region.state.put(job(), node)
+    region.state.put(job(), alloc(client=None))
     agent.metrics.gauge("nomad.client.up", 1)
     await client.get("/v1/jobs")
     shown = await (await client.get("/v1/metrics")).json()
     values = {item["Name"]: item["Value"] for item in shown["Gauges"]}
     assert values["nomad.client.up"] == 1
-    assert values["nomad.nomad.job_status.pending"] == 1
-    assert values["nomad.nomad.nodes.ready"] == 1
+    assert (values["nomad.nomad.job_summary.starting"], values["nomad.nomad.allocs.lost"]) == (1, 0)
     (took,) = [item for item in shown["Samples"] if item["Labels"]["operation"] == "list_jobs"]
     assert took["Name"] == "nomad.agent.http.request"
     response = await client.get("/v1/metrics?format=prometheus")
     text = await response.text()
     assert response.headers["Content-Type"].startswith("text/plain; version=0.0.4")
-    assert 'nomad_nomad_job_status_pending{host="agent-1"} 1.0' in text
+    labels = 'job="web",namespace="default",task_group="g"'
+    assert f"nomad_nomad_job_summary_starting{{{labels}}} 1.0" in text
     agent.prometheus = False
     assert (await client.get("/v1/metrics?format=prometheus")).status == 415

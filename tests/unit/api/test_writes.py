@@ -77,6 +77,7 @@ async def test_keys_in_any_case_nulls_and_unknown_keys_are_taken(
         ("/v1/job/other", b'{"Job":{"ID":"web"}}', "Job ID does not match name"),
         ("/v1/jobs?namespace=*", b'{"Job":{"ID":"web"}}', "namespace"),
         ("/v1/jobs", b"[" * 100_000, "nested"),
+        ("/v1/node/x/drain", b'{"DrainSpec":{"Deadline":18446744073709551616}}', "64 bits"),
         ("/v1/job/web/evaluate", b'{"JobID":"x"}', "JobID not same as job name"),
         ("/v1/job/web/evaluate", b"{}", "Job ID must be specified"),
         ("/v1/job/web/revert", b'{"JobID":"x"}', "does not match"),
