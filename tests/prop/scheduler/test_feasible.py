@@ -142,7 +142,7 @@ def takes(node: Node) -> bool:
     return node.status == "ready" and node.scheduling_eligibility == "eligible"
 
 
-@settings(max_examples=300)
+@settings(max_examples=120)
 @given(fleet_nodes=FLEETS, job=JOBS, data=st.data())
 def test_columns_say_what_each_node_says(
     fleet_nodes: tuple[Node, ...], job: Job, data: st.DataObject
