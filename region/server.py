@@ -113,6 +113,11 @@ class Region:
         return self._feed.ready
 
     @property
+    def rules(self) -> Rules:
+        """By what jobs are admitted."""
+        return self._rules
+
+    @property
     def is_leader(self) -> bool:
         """Whether this server leads."""
         return self.candidacy.term is not None

@@ -69,7 +69,7 @@ def endpoints() -> list[Endpoint]:
 def parts(region: RegionPort, agent: AgentInfo, config: AgentConfig) -> dict[str, Any]:
     """What the handlers share, by the name of its class."""
     made: tuple[Any, ...] = (
-        Admitting(region.name, config),
+        Admitting(region, config),
         AllocOrder(region.state),
         StubCache(region.state),
         Parsing(),

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from region.server import Region
 
@@ -14,7 +15,7 @@ CHECKS = (
 )
 
 
-async def test_a_fuzzer_finds_nothing(region: Region, serve: Serve) -> None:
+async def test_a_fuzzer_finds_nothing(region: Region, serve: Serve, tmp_path: Path) -> None:
     url = await serve(region, client_enabled=True)
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -33,6 +34,7 @@ async def test_a_fuzzer_finds_nothing(region: Region, serve: Serve) -> None:
         "--seed",
         "20",
         "--no-color",
+        cwd=tmp_path,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
