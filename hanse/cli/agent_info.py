@@ -12,6 +12,7 @@ import msgspec
 
 from hanse import __version__
 from hanse.clock import Clock
+from hanse.config.addresses import advertised
 from hanse.config.model import AgentConfig
 from hanse.errors import NotFound, Unsupported
 from hanse.log import LogHub, level_number
@@ -181,13 +182,6 @@ class Agent:
     async def reload(self) -> None:
         """Read the configuration again."""
         self.on_reload()
-
-
-def advertised(configured: str, bind_addr: str) -> str:
-    """The address others are told: the configured one, or the one we listen on."""
-    if configured:
-        return configured.rsplit(":", 1)[0] if configured.count(":") == 1 else configured
-    return "127.0.0.1" if bind_addr in ("0.0.0.0", "::") else bind_addr
 
 
 def _truth(value: bool) -> str:

@@ -9,9 +9,9 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from hanse import __version__
-from hanse.cli.agent_info import Agent, advertised
 from hanse.clock import Clock, SystemClock
+from hanse.config.addresses import advertised
 from hanse.config.model import AgentConfig
 from hanse.config.paths import cache_dir
 from hanse.driver import Driver, DriverContext
@@ -31,6 +31,7 @@ from hanse.service import Service, supervise
 
 if TYPE_CHECKING:
     from client.agent import Client
+    from region.quorum.quorum import Quorum
     from region.server import Region
     from region.store.member import Supervisor
 
@@ -78,6 +79,8 @@ class _Process:
         self.clock = SystemClock()
         self.stop = asyncio.Event()
         self.metrics = Metrics(self.clock)
+        #: This server's part in a quorum; None in -dev, with a foreign etcd, and on clients.
+        self.quorum: Quorum | None = None
 
     async def run(self) -> int:
         self._watch_signals()
@@ -116,15 +119,16 @@ class _Process:
 
     async def _services(self, stack: AsyncExitStack) -> list[Service]:
         """Everything that must run, first what the others stand on: it is stopped last."""
-        from hanse.cli.agent_gauges import Gauges
-        from region.api.serve import HttpService
-
         services: list[Service] = []
         region = None
         opened = asyncio.Event()
         opened.set()
         if self.config.server.enabled:
             services, region, opened = await self._server(stack)
+        from hanse.cli.agent_gauges import Gauges
+        from hanse.cli.agent_info import Agent
+        from region.api.serve import HttpService
+
         hub = self.settings.hub
         client = None
         if self.config.client.enabled:
@@ -155,7 +159,6 @@ class _Process:
 
     async def _server(self, stack: AsyncExitStack) -> tuple[list[Service], Region, asyncio.Event]:
         """etcd, the store over it and the region over that; the event says that etcd answers."""
-        from region.server import Region
         from region.store.client import EtcdStore
         from region.store.members import Options
         from region.store.merge import Limits
@@ -163,22 +166,38 @@ class _Process:
         opened = asyncio.Event()
         services: list[Service] = []
         endpoints: Sequence[str] = self.config.server.etcd_endpoints
+        if not endpoints and not self.config.dev:
+            return await self._one_of_several(stack)
         options = limits = None
         if endpoints:
             # Somebody else's etcd: its limits are etcd's own, and so is its patience with pings.
             options, limits = Options(keepalive_s=10), Limits(ops_max=128)
             opened.set()
         else:
-            member = await self._member()
+            member = await stack.enter_async_context(_started(await self._member(), self.clock))
             endpoints = [member.endpoint]
-            services += [member, _Opening(member, opened)]
+            services.append(_Opening(member, opened))
         store = EtcdStore(
             endpoints, clock=self.clock, options=options, limits=limits, metrics=self.metrics
         )
+        # Slow to import: etcd starts meanwhile.
+        from region.server import Region
+
         executor = stack.enter_context(ThreadPoolExecutor(1, "scheduler"))
         region = Region(store, self.config, self.clock, executor=executor)
         services += [_After(opened, service) for service in (store, *region.services())]
         return services, region, opened
+
+    async def _one_of_several(
+        self, stack: AsyncExitStack
+    ) -> tuple[list[Service], Region, asyncio.Event]:
+        from hanse.cli.agent_quorum import server
+
+        executor = stack.enter_context(ThreadPoolExecutor(1, "scheduler"))
+        made = await server(self.config, self.clock, executor, self.metrics)
+        self.quorum = made.quorum
+        later = [_After(made.opened, service) for service in made.later]
+        return [*made.services, *later], made.region, made.opened
 
     async def _member(self) -> Supervisor:
         from region.store.binary import find
@@ -202,7 +221,7 @@ class _Process:
 
         config = self.config
         host = advertised(config.advertise.rpc, config.bind_addr)
-        servers = config.client.servers
+        servers = config.client.servers or config.client.join.retry_join
         if not servers and region is not None:
             servers = (f"{host}:{config.ports.rpc}",)
         http = advertised(config.advertise.http, config.bind_addr)
@@ -214,6 +233,19 @@ class _Process:
             http_addr=f"{http}:{config.ports.http}",
             log_hub=self.settings.hub,
         )
+
+
+@asynccontextmanager
+async def _started(member: Supervisor, clock: Clock) -> AsyncIterator[Supervisor]:
+    """Run the member before, and until after, everything else."""
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(member.run(), name=member.name)
+        while member.pid is None and not task.done():
+            await clock.sleep(0.002)
+        try:
+            yield member
+        finally:
+            task.cancel()
 
 
 class _Opening:
