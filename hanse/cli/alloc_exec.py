@@ -6,7 +6,7 @@ import os
 import select
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -156,11 +156,12 @@ class _Session:
             size = os.get_terminal_size(sys.stdout.fileno())
         except OSError:
             return
-        self.execution.resize(height=size.lines, width=size.columns)
+        if size.lines and size.columns:
+            self.execution.resize(height=size.lines, width=size.columns)
 
 
 @contextmanager
-def _raw_terminal(terminal: int | None) -> Iterator[None]:
+def _raw_terminal(terminal: int | None) -> Generator[None]:
     """Every key goes to the program; whatever happens, our terminal is as before afterwards."""
     if terminal is None:
         yield
@@ -170,7 +171,8 @@ def _raw_terminal(terminal: int | None) -> Iterator[None]:
 
     before = termios.tcgetattr(terminal)
     try:
-        tty.setraw(terminal)
+        # Draining, not flushing: what was typed ahead is for the program.
+        tty.setraw(terminal, termios.TCSADRAIN)
         yield
     except termios.error as error:
         raise Failed(f"The terminal cannot be used: {error}") from error
@@ -179,7 +181,7 @@ def _raw_terminal(terminal: int | None) -> Iterator[None]:
 
 
 @contextmanager
-def _resizing(session: _Session, *, active: bool) -> Iterator[None]:
+def _resizing(session: _Session, *, active: bool) -> Generator[None]:
     """Tell the program whenever our terminal changes its size."""
     if not active:
         yield
