@@ -232,6 +232,7 @@ class Sessions:
             await context.abort(_code(error), str(error))
             return
         log.info("node connected", node=session.node_id)
+        ended: HanseError | None = None
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = {
@@ -243,13 +244,15 @@ class Sessions:
                 for task in tasks:
                     task.cancel()
         except* HanseError as errors:
-            first = errors.exceptions[0]
-            log.warning("session ended", node=session.node_id, error=str(first))
+            ended = first_of(errors)
+            log.warning("session ended", node=session.node_id, error=str(ended))
         finally:
             session.over.set()
             if self._by_node.get(session.node_id) is session:
                 del self._by_node[session.node_id]
             log.info("node disconnected", node=session.node_id)
+        if ended is not None:
+            await context.abort(_code(ended), str(ended))
 
     async def _open(self, requests: AsyncIterator[bytes], context: Any) -> Session:
         """Take the node's Hello, register it and take over its session."""
@@ -423,6 +426,12 @@ def for_node(alloc: Allocation) -> Allocation:
             alloc_id=client.alloc_id, client_status=client.client_status, healthy=client.healthy
         )
     return replace(alloc, metrics=None, client=client)
+
+
+def first_of(errors: ExceptionGroup[HanseError]) -> HanseError:
+    """One error of a group, however deep."""
+    first = errors.exceptions[0]
+    return first_of(first) if isinstance(first, ExceptionGroup) else first
 
 
 def _code(error: HanseError) -> grpc.StatusCode:

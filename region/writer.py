@@ -67,9 +67,16 @@ class Writer:
     async def barrier(self, deadline: float) -> None:
         """Wait until the state is as new as the store is now.
 
-        Raises `NoLeader` or `Unavailable`, the latter also when `deadline` (by the clock) passes.
+        Raises `NoLeader` or `Unavailable` if that is not so by `deadline` (by the clock).
         """
-        revision = await self.store.revision()
+        while True:
+            try:
+                revision = await self.store.revision()
+                break
+            except HanseError as error:
+                if not error.retryable or self.clock.now() + _RETRY_S >= deadline:
+                    raise
+            await self.clock.sleep(_RETRY_S)
         left_s = max(0.0, deadline - self.clock.now())
         if self.state.revision >= revision:
             return

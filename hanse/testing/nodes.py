@@ -138,6 +138,8 @@ class SimulatedNode:
         self._number = 0
         self._waiting: dict[str, AllocStatus] = {}
         self._something = asyncio.Event()
+        #: A stream takes one message at a time.
+        self._writing = asyncio.Lock()
 
     async def run(self, channel: grpc.aio.Channel) -> None:
         """Be a node until cancelled; raises Disconnected when the server hangs up."""
@@ -211,13 +213,16 @@ class SimulatedNode:
             self._waiting.clear()
             if statuses and not self.mute:
                 self._number += 1
-                await call.write(encode(Statuses(number=self._number, statuses=statuses)))
+                message = Statuses(number=self._number, statuses=statuses)
+                async with self._writing:
+                    await call.write(encode(message))
 
     async def _beat(self, call: Any) -> None:
         while True:
             await self.clock.sleep(self.welcome.heartbeat_s if self.welcome is not None else 0.2)
             if not self.mute:
-                await call.write(encode(Heartbeat()))
+                async with self._writing:
+                    await call.write(encode(Heartbeat()))
 
     async def _reply(self, asked: Call, channel: Any) -> None:
         messages: list[AnswerMessage] = [
