@@ -69,14 +69,14 @@ class Writer:
 
         Raises `NoLeader` or `Unavailable` if that is not so by `deadline` (by the clock).
         """
-        while True:
+        revision = 0
+        while not revision:
             try:
                 revision = await self.store.revision()
-                break
             except HanseError as error:
                 if not error.retryable or self.clock.now() + _RETRY_S >= deadline:
                     raise
-            await self.clock.sleep(_RETRY_S)
+                await self.clock.sleep(_RETRY_S)
         left_s = max(0.0, deadline - self.clock.now())
         if self.state.revision >= revision:
             return
