@@ -46,5 +46,5 @@ def _source(context: Context, job_id: str, namespace: str, version: int | None) 
             context.out(f"# -var {name}={value}")
         for line in submission.variables.splitlines():
             context.out(f"# {line}")
-    context.out(submission.source.rstrip("\n"))
+    context.terminal.verbatim(submission.source.encode())
     return 0

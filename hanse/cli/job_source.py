@@ -11,6 +11,8 @@ from hanse.cli.command import Context, Failed
 from hanse.cli.text import bold, yellow
 from hanse.errors import Invalid, TooLarge
 
+#: For the answer to a URL to begin, and for each piece of it.
+_FETCH_S = 30.0
 #: The API's own limit for a body.
 _FILE_BYTES_MAX = 16 * 1024 * 1024
 
@@ -63,7 +65,7 @@ def _read(context: Context, path: str) -> str:
         _check_size("standard input", len(text))
         return text
     if path.startswith(("http://", "https://")):
-        raise Failed(f"{path}: job files are not fetched from the network; save it to a file first")
+        return _fetch(path)
     file = Path(path)
     try:
         if file.is_file():
@@ -71,6 +73,20 @@ def _read(context: Context, path: str) -> str:
         data = file.read_bytes()
     except OSError as error:
         raise Failed(f"Error reading {path}: {error.strerror}") from error
+    return data.decode(errors="surrogateescape")
+
+
+def _fetch(url: str) -> str:
+    from urllib.error import URLError
+    from urllib.request import urlopen
+
+    try:
+        with urlopen(url, timeout=_FETCH_S) as answer:
+            data: bytes = answer.read(_FILE_BYTES_MAX + 1)
+    except (URLError, OSError, ValueError) as error:
+        detail = error.reason if isinstance(error, URLError) else error
+        raise Failed(f"Error reading {url}: {detail}") from error
+    _check_size(url, len(data))
     return data.decode(errors="surrogateescape")
 
 
@@ -103,7 +119,7 @@ def _from_hcl(context: Context, path: str, text: str) -> JobSource:
             var_files=[(name, _read(context, name)) for name in flags.texts("var-file")],
             environment=context.environment,
             strict=flags.on("hcl2-strict", default=True),
-            base_dir=Path() if path == "-" else Path(path).parent,
+            base_dir=Path() if path == "-" or "://" in path else Path(path).parent,
             allow_filesystem=True,
         )
     except JobspecError as error:

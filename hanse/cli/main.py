@@ -186,7 +186,7 @@ def _counts(command: Command) -> str:
 def _hint(error: Exception) -> str:
     from hanse.sdk.transport import Unreachable
 
-    if isinstance(error, Unreachable):
+    if isinstance(error, Unreachable) and "connection refused" in str(error):
         return (
             "\nIs an agent running there? `hanse agent -dev` starts one; -address or HANSE_ADDR "
             "says where it is."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hanse.cli.command import Context
-from hanse.cli.output import pretty, show_structured, wants_structured
+from hanse.cli.output import show_structured, wants_structured
 from hanse.cli.text import bold, pairs, table
 
 
@@ -20,9 +20,8 @@ def listing(context: Context) -> int:
 def status(context: Context) -> int:
     """Show a namespace."""
     answer = context.client.namespace(context.arguments[0])
-    if context.flags.on("json"):
-        context.out(pretty(answer.body))
-        return 0
+    if wants_structured(context):
+        return show_structured(context, answer.body)
     namespace = answer.value
     may = namespace.capabilities
     rows = [

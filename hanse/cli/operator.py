@@ -147,9 +147,7 @@ def api(context: Context) -> int:
     if not 200 <= answer.status < 300:
         text = answer.body.decode(errors="replace").strip()
         raise Failed(f"{text} (HTTP {answer.status})")
-    context.terminal.raw(answer.body)
-    if context.terminal.interactive and not answer.body.endswith(b"\n"):
-        context.out()
+    context.terminal.verbatim(answer.body)
     return 0
 
 

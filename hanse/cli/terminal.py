@@ -67,6 +67,13 @@ class Terminal:
             binary.write(data)
         self.flush()
 
+    def verbatim(self, data: bytes) -> None:
+        """Somebody's text: as it is into a pipe, with control characters visible on a screen."""
+        if self.interactive:
+            self.out(data.decode(errors="replace").removesuffix("\n"))
+        else:
+            self.raw(data)
+
     def raw_err(self, data: bytes) -> None:
         """Bytes to standard error."""
         binary: BinaryIO | None = getattr(self.err_stream, "buffer", None)

@@ -199,9 +199,10 @@ class Transport:
                 connection.sock.connect(self.unix_path)
             elif self.secure:
                 connection = http.client.HTTPConnection(self.host, self.port, timeout=wait)
+                context = self._tls()
                 plain = socket.create_connection((self.host, self.port), wait)
                 name = self.settings.tls_server_name or self.host
-                connection.sock = self._tls().wrap_socket(plain, server_hostname=name)
+                connection.sock = context.wrap_socket(plain, server_hostname=name)
             else:
                 connection = http.client.HTTPConnection(self.host, self.port, timeout=wait)
                 connection.connect()

@@ -39,7 +39,8 @@ COMMANDS = (
             UI,
             VERBOSE,
         ),
-        "Reads a job file (HCL, or JSON with -json), or standard input if <path> is '-', and "
+        "Reads a job file (HCL, or JSON with -json), standard input if <path> is '-', or what is "
+        "found at an http or https URL, and "
         f"submits the job.\n\n{_MONITORED}",
         "hanse job run example.nomad.hcl\n"
         "hanse job run -var image=redis:7 -detach cache.nomad.hcl\n"

@@ -230,7 +230,7 @@ def test_the_escape_hangs_up_only_at_the_beginning_of_a_line() -> None:
 def test_agent_flags_become_a_configuration() -> None:
     words = (
         "-dev -bind 10.0.0.1 -region north -dc d1 -node n1 -meta a=1 -meta b=2 "
-        "-log-level debug -node-class big -bootstrap-expect 3 -log-json"
+        "-log-level debug -node-class big -log-json"
     ).split()
     flags, _ = parse(words, COMMANDS["agent"].flags)
     config = load([], tree_of(flags), dev=flags.on("dev"))
@@ -239,7 +239,8 @@ def test_agent_flags_become_a_configuration() -> None:
     assert config.client.meta == {"a": "1", "b": "2"}
     assert config.client.node_class == "big"
     assert config.server.enabled
-    assert config.server.bootstrap_expect == 3
+    flags, _ = parse(["-server", "-bootstrap-expect=3"], COMMANDS["agent"].flags)
+    assert tree_of(flags) == {"server": {"enabled": True, "bootstrap_expect": 3}}
 
 
 def test_every_flag_of_the_agent_has_its_place_in_the_configuration() -> None:

@@ -1,0 +1,109 @@
+"""A server that is one of several: joins its parts, from configuration to services."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+
+from hanse import __version__
+from hanse.clock import Clock
+from hanse.config.model import AgentConfig
+from hanse.config.paths import cache_dir
+from hanse.errors import Invalid
+from hanse.metrics import Metrics
+from hanse.service import Service
+from region.quorum import disk
+from region.quorum.keeper import Endpoints
+from region.quorum.model import Card
+from region.quorum.neighbours import Retry
+from region.quorum.quorum import Quorum
+from region.server import Region, advertised_rpc
+from region.store.binary import find
+from region.store.client import EtcdStore
+from region.store.member import MemberConfig
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server's parts."""
+
+    #: Must run from the start; those before can be used by those after while they stop.
+    services: Sequence[Service]
+    #: Must run once `opened` is set.
+    later: Sequence[Service]
+    region: Region
+    quorum: Quorum
+    opened: asyncio.Event
+
+
+async def server(config: AgentConfig, clock: Clock, executor: Executor, metrics: Metrics) -> Server:
+    """Make the parts of a server. Raises Invalid, NotFound."""
+    folder = Path(config.data_dir) / "server"
+    card = card_of(config)
+    path = Path(config.server.etcd_path) if config.server.etcd_path else None
+    binary = await find(path, dev=False, private=cache_dir() / "etcd" / "bin")
+    join = config.server.join
+    quorum = Quorum(
+        card,
+        folder,
+        clock,
+        addresses=[meeting(address, config) for address in join.retry_join],
+        retry=Retry(join.retry_interval_s, join.retry_max),
+        grace_s=config.server.dead_server_grace_s,
+    )
+    base = MemberConfig(
+        name=card.name,
+        region=card.region,
+        data_dir=folder / disk.ETCD,
+        client_address=card.client,
+        peer_address=card.peer,
+    )
+    keeper = quorum.keeper(binary, base)
+    store = EtcdStore([card.client], clock=clock, metrics=metrics)
+    region = Region(store, config, clock, executor=executor, others=quorum)
+    later = [store, *(s for s in region.services() if s is not region.rpc)]
+    later += quorum.attach(region, store)
+    later.append(Endpoints(quorum.neighbours, store.use, clock))
+    services: list[Service] = [keeper, region.rpc, quorum.neighbours, quorum.pulse]
+    return Server(services, later, region, quorum, keeper.opened)
+
+
+def card_of(config: AgentConfig) -> Card:
+    """Who the configured server is, but for its id."""
+    ports = config.ports
+    rpc = advertised_rpc(config)
+    if not rpc:
+        # One server alone, and told no address of its own: nobody else is to reach it.
+        rpc = f"127.0.0.1:{ports.rpc}"
+    host = rpc.rpartition(":")[0]
+    return Card(
+        id="",
+        name=config.name,
+        region=config.region,
+        datacenter=config.datacenter,
+        rpc=rpc,
+        peer=f"{host}:{ports.etcd_peer}",
+        client=f"{host}:{ports.etcd_client}",
+        serf_port=ports.serf,
+        expect=config.server.bootstrap_expect,
+        version=__version__,
+    )
+
+
+def meeting(address: str, config: AgentConfig) -> str:
+    """Where a server of the join list is met: at its agents' port, which is the default.
+
+    Nomad's lists name the port of gossip. Servers meet without gossip here, so that port
+    stands for the other.
+    """
+    if address.count(":") > 1 and not address.startswith("["):
+        address = f"[{address}]"
+    host, colon, port = address.rpartition(":")
+    if not colon or address.endswith("]"):
+        return f"{address}:{config.ports.rpc}"
+    if not port.isdigit() or not host:
+        raise Invalid("server_join.retry_join", f"{address!r} is not an address")
+    return f"{host}:{config.ports.rpc}" if int(port) == config.ports.serf else address
