@@ -8,11 +8,13 @@ from typing import Any
 from hanse.cli.command import Context, Failed
 from hanse.cli.flags import Flags
 from hanse.config.model import AgentConfig
+from hanse.durations import SECOND_NS
 from hanse.errors import HanseError
 
 #: Where a flag's value goes in the configuration.
 _PLACES = {
     "bootstrap-expect": ("server", "bootstrap_expect"),
+    "retry-max": ("server", "join", "retry_max"),
     "data-dir": ("data_dir",),
     "state-dir": ("client", "state_dir"),
     "alloc-dir": ("client", "alloc_dir"),
@@ -25,6 +27,7 @@ _PLACES = {
     "network-interface": ("client", "network_interface"),
     "log-level": ("log_level",),
 }
+_NUMBERS = ("bootstrap-expect", "retry-max")
 _SWITCHES = {
     "server": ("server", "enabled"),
     "client": ("client", "enabled"),
@@ -65,10 +68,14 @@ def tree_of(flags: Flags) -> dict[str, Any]:
 
     for name, place in _PLACES.items():
         if flags.given(name):
-            put(place, flags.number(name) if name == "bootstrap-expect" else flags.text(name))
+            put(place, flags.number(name) if name in _NUMBERS else flags.text(name))
     for name, place in _SWITCHES.items():
         if flags.given(name):
             put(place, flags.on(name))
+    if joined := [*flags.texts("join"), *flags.texts("retry-join")]:
+        put(("server", "join", "retry_join"), joined)
+    if (interval_ns := flags.number("retry-interval")) is not None:
+        put(("server", "join", "retry_interval_s"), interval_ns / SECOND_NS)
     if flags.given("servers"):
         put(("client", "servers"), [part for part in flags.text("servers").split(",") if part])
     if flags.given("meta"):

@@ -63,7 +63,9 @@ def check(config: AgentConfig) -> None:
         raise Invalid("data_dir", "is missing; it is where an agent keeps its state")
     if config.data_dir and not Path(config.data_dir).is_absolute():
         raise Invalid("data_dir", f"must be an absolute path, not {config.data_dir!r}")
-    if config.client.enabled and not (config.server.enabled or config.client.servers):
+    _check_quorum(config)
+    named = config.client.servers or config.client.join.retry_join
+    if config.client.enabled and not (config.server.enabled or named):
         raise Invalid("client.servers", "a client without a server beside it needs addresses")
     try:
         level_number(config.log_level)
@@ -76,6 +78,27 @@ def check(config: AgentConfig) -> None:
     for what, name in (("region", config.region), ("datacenter", config.datacenter)):
         if not name or not all(c.isalnum() or c in "-_." for c in name):
             raise Invalid(what, f"{name!r} must have letters, digits, '-', '_' and '.' only")
+
+
+def _check_quorum(config: AgentConfig) -> None:
+    server = config.server
+    if not 0 <= server.bootstrap_expect <= 9:
+        raise Invalid("server.bootstrap_expect", f"{server.bootstrap_expect} is not from 0 to 9")
+    if config.dev and server.join.retry_join:
+        raise Invalid("server.server_join", "an agent in -dev is one server alone")
+    several = server.bootstrap_expect != 1 or bool(server.join.retry_join)
+    if config.dev or not (server.enabled and several):
+        return
+    if not server.bootstrap_expect and not server.join.retry_join:
+        raise Invalid("server.bootstrap_expect", "is 0, and there is no address to join either")
+    host = config.advertise.rpc or config.addresses.rpc or config.bind_addr
+    if host in ("", "0.0.0.0", "::"):
+        raise Invalid(
+            "advertise.rpc", "is missing: other servers must be told where this one is reached"
+        )
+    for what in ("rpc", "etcd_client", "etcd_peer"):
+        if not getattr(config.ports, what):
+            raise Invalid(f"ports.{what}", "must be the same after a restart; 0 cannot be")
 
 
 def merge(tree: Tree, over: Mapping[str, Any]) -> None:
@@ -253,6 +276,13 @@ _HOST_VOLUME: dict[str, _Key] = {"path": _to("path", _text), "read_only": _to("r
 
 _ADDRESSES: dict[str, _Key] = {name: _to(name, _text) for name in ("http", "rpc", "serf")}
 
+_JOIN: dict[str, _Key] = {
+    "retry_join": _to("retry_join", _texts),
+    "start_join": _to("retry_join", _texts),
+    "retry_max": _to("retry_max", _number),
+    "retry_interval": _to("retry_interval_s", _seconds),
+}
+
 _SERVER: dict[str, _Key] = {
     "enabled": _to("enabled", _bool),
     "bootstrap_expect": _to("bootstrap_expect", _number),
@@ -269,7 +299,8 @@ _SERVER: dict[str, _Key] = {
     "eval_gc_threshold": _to("eval_gc_threshold_s", _seconds),
     "node_gc_threshold": _to("node_gc_threshold_s", _seconds),
     "deployment_gc_threshold": _to("deployment_gc_threshold_s", _seconds),
-    "server_join": _later,
+    "server_join": _block("join", _JOIN),
+    "dead_server_grace": _to("dead_server_grace_s", _seconds),
     "encrypt": _later,
     "authoritative_region": _later,
     "default_scheduler_config": _later,
@@ -303,7 +334,7 @@ _CLIENT: dict[str, _Key] = {
     "no_host_uuid": _to("no_host_uuid", _bool),
     "gc_interval": _to("gc_interval_s", _seconds),
     "gc_max_allocs": _to("gc_max_allocs", _number),
-    "server_join": _later,
+    "server_join": _block("join", _JOIN),
     "host_network": _later,
     "chroot_env": _later,
     "artifact": _later,

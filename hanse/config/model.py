@@ -23,11 +23,26 @@ class Addresses(msgspec.Struct, frozen=True, kw_only=True):
     serf: str = ""
 
 
+class JoinConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """A `server_join` block: how servers are found."""
+
+    #: "host", "host:port"; the port is that of agents (`ports.rpc`).
+    retry_join: tuple[str, ...] = ()
+    #: Rounds over all addresses without meeting anybody, after which the agent ends; 0: never.
+    retry_max: int = 0
+    #: Nomad's default is 30 s; a region that forms should not wait for it.
+    retry_interval_s: float = 1.0
+
+
 class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The `server` block."""
 
     enabled: bool = False
+    #: How many servers begin the region together; 0: this one only joins.
     bootstrap_expect: int = 1
+    join: JoinConfig = JoinConfig()
+    #: A dead server is removed after this time, if the others stay a quorum.
+    dead_server_grace_s: float = 300.0
     #: An etcd binary to use; "" searches (see `region.store.member`).
     etcd_path: str = ""
     #: Use these etcd endpoints instead of a member of our own.
@@ -70,6 +85,7 @@ class ClientConfig(msgspec.Struct, frozen=True, kw_only=True):
     enabled: bool = False
     #: `host:port` of servers' RPC; empty with a server in the same agent means that one.
     servers: tuple[str, ...] = ()
+    join: JoinConfig = JoinConfig()
     state_dir: str = ""
     alloc_dir: str = ""
     node_class: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -92,6 +93,32 @@ def member_of(base: MemberConfig, phase: Decided) -> MemberConfig:
         peers = tuple(Peer(card.name, card.peer) for card in phase.members)
     joined = replace(base, state="existing" if phase.joined else "new")
     return replace(joined, peers=peers, token=phase.cluster)
+
+
+class Endpoints:
+    """A service that has the store use the members of all servers, the own one first."""
+
+    name = "endpoints"
+
+    def __init__(
+        self, neighbours: Neighbours, use: Callable[[Sequence[str]], Awaitable[None]], clock: Clock
+    ) -> None:
+        """`use` is called with "host:port" of etcd's clients."""
+        self._neighbours = neighbours
+        self._use = use
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Keep it up to date for ever."""
+        while True:
+            cards = self._neighbours.registered()
+            phase = self._neighbours.machine.phase
+            if len(cards) <= 1 and isinstance(phase, Decided):
+                cards = phase.members
+            own = self._neighbours.card.client
+            others = sorted({card.client for card in cards} - {own, ""})
+            await self._use([own, *others])
+            await self._clock.sleep(_PULSE_S)
 
 
 class Pulse:

@@ -211,7 +211,7 @@ class Neighbours:
 
     def _step(self, group: asyncio.TaskGroup, started: float) -> None:
         now = self._clock.now()
-        searched = all(self._tried.get(address, 0) > 0 for address in self._peers.addresses())
+        searched = all(self._tried.get(address, 0) > 0 for address in self._addresses())
         for effect in self._do(self.machine.handle(Tick(now, searched))):
             self._enter(group, effect, now)
         if self.machine.cluster and not self.formed.is_set():
@@ -230,7 +230,7 @@ class Neighbours:
 
     def _give_up_if_alone(self) -> None:
         limit = self._retry.rounds_max
-        addresses = self._peers.addresses()
+        addresses = sorted(self._addresses())
         if not limit or self.sights or not addresses:
             return
         if all(self._tried.get(address, 0) >= limit for address in addresses):

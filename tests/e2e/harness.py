@@ -154,7 +154,13 @@ class Agent:
 
     def request(self, method: str, path: str, body: object = None) -> Response:
         """One request; `body` is sent as JSON unless it is bytes."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.ports["http"], timeout=PATIENCE_S)
+        return self.ask("127.0.0.1", method, path, body)
+
+    def ask(
+        self, host: str, method: str, path: str, body: object = None, timeout_s: float = PATIENCE_S
+    ) -> Response:
+        """The same at any address of this machine."""
+        connection = http.client.HTTPConnection(host, self.ports["http"], timeout=timeout_s)
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         try:
             connection.request(method, path, data)

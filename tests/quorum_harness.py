@@ -1,0 +1,189 @@
+"""A region of several real servers: one process each, on loopback addresses of their own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.harness import HANSE, Agent, eventually
+
+PORTS = ("http", "rpc", "serf", "etcd_client", "etcd_peer")
+
+
+def free_ports_on(host: str, count: int) -> list[int]:
+    """Ports of one loopback address that nobody uses, all different."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind((host, 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+class Server(Agent):
+    """One server of the region; `client` makes it a node too."""
+
+    def __init__(self, folder: Path, name: str, host: str, *, client: bool = False) -> None:
+        """Nothing is started yet."""
+        super().__init__(folder, dev=False)
+        self.name = name
+        self.host = host
+        self.client = client
+        self.ports = dict(zip(PORTS, free_ports_on(host, len(PORTS)), strict=True))
+        self.expect = 3
+        self.join: Sequence[str] = ()
+        self.region = "global"
+        self.more = ""
+
+    @property
+    def address(self) -> str:
+        return f"http://{self.host}:{self.ports['http']}"
+
+    @property
+    def rpc(self) -> str:
+        return f"{self.host}:{self.ports['rpc']}"
+
+    def launch(self) -> None:
+        """Start the process and wait for nothing."""
+        config = self.folder / "agent.hcl"
+        ports = "\n".join(f"  {name} = {port}" for name, port in self.ports.items())
+        join = ", ".join(f'"{address}"' for address in self.join)
+        config.write_text(
+            f'''
+            name = "{self.name}"
+            region = "{self.region}"
+            data_dir = "{self.folder / "data"}"
+            bind_addr = "{self.host}"
+            log_level = "DEBUG"
+            ports {{\n{ports}\n}}
+            server {{
+              enabled = true
+              bootstrap_expect = {self.expect}
+              server_join {{ retry_join = [{join}] }}
+              {self.more}
+            }}
+            client {{ enabled = {str(self.client).lower()} }}
+            plugin "raw_exec" {{ config {{ enabled = true }} }}
+            '''
+        )
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [str(HANSE), "agent", "-config", str(config)],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+
+    def request(self, method: str, path: str, body: object = None, timeout_s: float = 60.0) -> Any:
+        return self.ask(self.host, method, path, body, timeout_s=timeout_s)
+
+    @property
+    def pids(self) -> list[int]:
+        """The agent and its member of etcd."""
+        assert self.process is not None
+        return [self.process.pid, *children_of(self.process.pid)]
+
+    def freeze(self) -> list[int]:
+        """SIGSTOP of all of it, as when its machine pauses; gives what `thaw` takes."""
+        pids = self.pids
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        return pids
+
+    @staticmethod
+    def thaw(pids: Sequence[int]) -> None:
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGCONT)
+            except ProcessLookupError:
+                continue
+
+    def alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def leader(self) -> str:
+        """The leader as this server sees it; "" if it sees none."""
+        return str(self.get("/v1/status/leader").json())
+
+    def close(self) -> None:
+        """End it, whatever state it is in."""
+        if self.process is None:
+            return
+        pids = self.pids if self.alive() else []
+        self.thaw(pids)
+        if self.alive():
+            self.process.terminate()
+            try:
+                self.process.wait(timeout=15)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes that a process started."""
+    found = []
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            stat = Path(f"/proc/{name}/stat").read_text()
+        except OSError:
+            continue
+        if int(stat.rsplit(")", 1)[1].split()[1]) == pid:
+            found.append(int(name))
+    return found
+
+
+class Region:
+    """Servers that are to be one region."""
+
+    def __init__(self, folder: Path, count: int = 3, *, clients: bool = False) -> None:
+        """Choose addresses; nothing is started yet."""
+        names = [f"s{number}" for number in range(1, count + 1)]
+        self.servers = [
+            Server(folder / name, name, f"127.0.0.{10 + number}", client=clients)
+            for number, name in enumerate(names)
+        ]
+        for server in self.servers:
+            server.join = [other.rpc for other in self.servers]
+            server.expect = count
+
+    def start(self) -> Region:
+        """Start all at once; returns when one leads and all know it."""
+        for server in self.servers:
+            server.launch()
+        self.settled()
+        return self
+
+    def settled(self, servers: Sequence[Server] | None = None, patience_s: float = 60.0) -> Server:
+        """The leader, once all these servers name the same one, which is among them."""
+        servers = servers or self.servers
+        by_rpc = {server.rpc: server for server in servers}
+
+        def agreed() -> Server | None:
+            for server in servers:
+                if not server.alive():
+                    raise RuntimeError(f"{server.name} ended: {server.log.read_text()[-3000:]}")
+            named = {server.leader() for server in servers}
+            return by_rpc.get(named.pop()) if len(named) == 1 else None
+
+        return eventually("one leader", agreed, patience_s)
+
+    def followers(self, leader: Server) -> list[Server]:
+        return [server for server in self.servers if server is not leader]
+
+    def close(self) -> None:
+        for server in self.servers:
+            server.close()
+
+
+def wait_until(moment: float) -> None:
+    """Let a load run until a moment of the monotonic clock."""
+    while (left_s := moment - time.monotonic()) > 0:
+        time.sleep(left_s)
