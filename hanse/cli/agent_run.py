@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import entry_points
@@ -236,7 +236,7 @@ class _Process:
 
 
 @asynccontextmanager
-async def _started(member: Supervisor, clock: Clock) -> AsyncIterator[Supervisor]:
+async def _started(member: Supervisor, clock: Clock) -> AsyncGenerator[Supervisor]:
     """Run the member before, and until after, everything else."""
     async with asyncio.TaskGroup() as group:
         task = group.create_task(member.run(), name=member.name)

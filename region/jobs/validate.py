@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
 
+from hanse import regex
 from hanse.durations import SECOND_NS, format_duration
+from hanse.errors import Invalid
 from hanse.structs.job import Job, ReschedulePolicy, Spread, TaskGroup, UpdateStrategy
 from hanse.structs.service import Service, ServiceCheck
 from hanse.structs.task import Affinity, Constraint, Resources, RestartPolicy, Task
@@ -22,7 +24,6 @@ _AFFINITY_OPERANDS = OPERANDS - {"is_set", "is_not_set", "distinct_hosts", "dist
 _NAME_BYTES_MAX = 128
 _SERVICE_NAME = re.compile(r"^[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?$")
 _RESERVED_TASK_NAMES = ("alloc", "shared", "secrets", "local", "tmp", "private", ".", "..")
-_PATTERN_CHARS_MAX = 1000
 
 #: Problems of a task's driver configuration: (driver, config) -> texts that name the key.
 DriverCheck = Callable[[str, Mapping[str, object]], list[str]]
@@ -202,13 +203,10 @@ def _targets(what: str, operand: str, left: str, right: str) -> Iterator[str]:
     if not left:
         yield f"{what} {operand} has no attribute"
     if operand == "regexp":
-        if len(right) > _PATTERN_CHARS_MAX:
-            yield f"{what} regexp is longer than {_PATTERN_CHARS_MAX} characters"
-            return
         try:
-            re.compile(right)
-        except (re.error, RecursionError, OverflowError) as error:
-            yield f'{what} regexp "{right}" is not valid: {error}'
+            regex.compiled(right)
+        except Invalid as error:
+            yield f'{what} regexp "{right[:200]}" is not valid: {error.problem}'
     elif operand == "distinct_property" and right and not right.isdigit():
         yield f'{what} distinct_property must be a number, not "{right}"'
     elif operand in ("version", "semver") and not right:

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
-from typing import Any
 
-import re2  # type: ignore[import-untyped]
-
+from hanse import regex
+from hanse.errors import Invalid
 from region.scheduler import versions
 
 _INTEGER = re.compile(r"[+-]?\d{1,300}")
 _FLOAT = re.compile(r"[+-]?(?:\d{1,300}\.?\d{0,300}|\.\d{1,300})(?:[eE][+-]?\d{1,4})?")
-
-_PATTERN_BYTES_MAX = 8 << 20
 
 #: Operators that are about other allocations, not about a node alone.
 DISTINCT = frozenset({"distinct_hosts", "distinct_property"})
@@ -50,21 +46,11 @@ def _items(text: str) -> set[str]:
     return {item.strip() for item in text.split(",")}
 
 
-@lru_cache(maxsize=1024)
-def _pattern(text: str) -> Any:
-    """A pattern in RE2's syntax, which takes linear time whatever the pattern is."""
-    options: Any = re2.Options()
-    options.log_errors = False
-    options.max_mem = _PATTERN_BYTES_MAX
-    try:
-        return re2.compile(text, options)
-    except re2.error:
-        return None
-
-
 def _matches(left: str, right: str) -> bool:
-    pattern = _pattern(right)
-    return pattern is not None and pattern.search(left) is not None
+    try:
+        return regex.compiled(right).search(left)
+    except Invalid:
+        return False
 
 
 _TESTS: dict[str, Callable[[str, str], bool]] = {

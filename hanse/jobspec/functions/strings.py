@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from hanse.errors import Invalid
 from hanse.jobspec.evaluator import Scope
 from hanse.jobspec.functions.base import (
     BadArgument,
@@ -95,18 +96,12 @@ def _replace(scope: Scope, value: str, old: str, new: str) -> Value:
 
 def _regex_replace(scope: Scope, value: str, pattern: str, replacement: str) -> Value:
     """RE2: the syntax of Nomad's own, and no pattern makes it backtrack."""
-    import re2  # type: ignore[import-untyped]  # noqa: PLC0415 - slow to load and seldom needed
+    from hanse.regex import Regex  # noqa: PLC0415 - slow to load and seldom needed
 
-    options: Any = re2.Options()
-    options.log_errors = False
-    options.max_mem = 8 << 20
     try:
-        compiled: Any = re2.compile(pattern, options)
-    except re2.error as problem:
-        cause = problem.args[0] if problem.args else "invalid"
-        if isinstance(cause, bytes):
-            cause = cause.decode("utf-8", "replace")
-        raise FunctionFailed(f"error parsing regexp: {cause}") from None
+        compiled = Regex(pattern, memory_bytes_max=8 << 20).compiled
+    except Invalid as problem:
+        raise FunctionFailed(f"error parsing regexp: {problem.problem}") from None
     expand = _template(replacement, compiled.groups, dict(compiled.groupindex))
     pieces: list[str] = []
     size, done, search_from, last_end = 0, 0, 0, -1

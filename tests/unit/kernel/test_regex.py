@@ -75,7 +75,7 @@ def test_patterns_that_make_others_backtrack_end_soon(pattern: str) -> None:
 
 
 def test_too_large_patterns_are_refused() -> None:
-    for pattern in ("a" * 2000, "(" * 200 + ")" * 200, "(((a{99}){99}){99}){99}"):
+    for pattern in ("a" * 2000, "(((a{99}){99}){99}){99}"):
         with pytest.raises(Invalid):
             Regex(pattern)
 
