@@ -49,7 +49,7 @@ def cluster(nodes: int = 0, *, client: bool = False) -> Iterator[Agent]:
 
 def simulate(agent: Agent, count: int) -> subprocess.Popen[bytes]:
     """A process that plays `count` nodes; returns when all of them are ready."""
-    command = [sys.executable, "-m", "hanse.testing.nodes", "--count", str(count)]
+    command = [sys.executable, "-m", "benchmarks.simulate", "--count", str(count)]
     process = subprocess.Popen([*command, "--server", f"127.0.0.1:{agent.ports['rpc']}"])
 
     def all_ready() -> bool:
@@ -81,7 +81,7 @@ def batch_job(job_id: str, count: int = 1, *, cpu: int = 1, memory: int = 10) ->
     """A job that simulated nodes run."""
     task = {
         "Name": "t",
-        "Driver": "simulated",
+        "Driver": "mock",
         "Config": {},
         "Resources": {"CPU": cpu, "MemoryMB": memory},
     }
