@@ -7,7 +7,7 @@ it schedules, watches deployments and nodes, and collects garbage (`_lead`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor
 from random import Random
 
@@ -42,6 +42,7 @@ from region.nodes.watcher import NodeWatcher
 from region.others import Nobody, Others
 from region.sessions import RpcServer, Sessions
 from region.state.state import Feed, State
+from region.state.tables import Applied
 from region.store.leadership import Candidacy, Term
 from region.writer import Fenced, Leading, Writer
 
@@ -74,6 +75,8 @@ class Region:
         self._writer = Writer(self.state, store, clock, self._rng)
         self._feed = Feed(store, self.state, clock)
         self.broker: Broker | None = None
+        self._capacity: Capacity | None = None
+        self._stop_following: Callable[[], None] = lambda: None
         server = config.server
         self._rules = Rules(
             region=config.region,
@@ -155,6 +158,18 @@ class Region:
         leader = self.candidacy.leader
         return (leader.address,) if leader is not None and leader.address else ()
 
+    def _followed_capacity(self) -> Capacity:
+        """What dry runs on a server that does not lead are measured against."""
+        if self._capacity is None:
+            capacity = self._capacity = Capacity(self.state, self.name)
+
+            def follow(applied: Applied) -> None:
+                for change in applied.changes:
+                    capacity.take(change)
+
+            self._stop_following = self.state.listen(follow)
+        return self._capacity
+
     # Leading.
 
     async def _lead(self, term: Term) -> None:
@@ -165,6 +180,8 @@ class Region:
         try:
             async with asyncio.TaskGroup() as group:
                 self.broker = Broker(leading, executor=self._executor)
+                self._stop_following()
+                self._capacity = None
                 group.create_task(self.broker.run(), name="broker")
                 for work in (
                     NodeWatcher(leading, self.presence).run(),
@@ -246,7 +263,7 @@ class Region:
     async def plan_job(self, job: Job, *, diff: bool) -> JobPlanResponse:
         """Say what registering a job would do. Raises Invalid, Unsupported."""
         broker = self.broker
-        capacity = broker.capacity if broker is not None else Capacity(self.state, self.name)
+        capacity = broker.capacity if broker is not None else self._followed_capacity()
         return plans.plan(self._writer, capacity.view(), job, self._rules, diff=diff)
 
     async def set_job_stable(self, namespace: str, job_id: str, version: int, stable: bool) -> int:

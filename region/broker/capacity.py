@@ -7,6 +7,7 @@ that shows it. So a plan in flight takes its room at once, and becomes ordinary 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from threading import Lock
 
 from hanse.structs.allocation import Allocation
 from hanse.structs.job import Job
@@ -24,11 +25,16 @@ _ASKS_MAX = 10_000
 
 
 class Capacity:
-    """Keeps a `Fleet` true to the state and to plans in flight. Not for several threads."""
+    """Keeps a `Fleet` true to the state and to plans in flight.
+
+    One thread at a time may change it: the event loop, or a pass while the loop waits for it.
+    """
 
     def __init__(self, state: State, region: str) -> None:
         """Takes in all that the state holds now."""
         self._state = state
+        #: A dry run may take a view while a pass in its thread charges.
+        self._lock = Lock()
         self._fleet = Fleet(region)
         self._charged: dict[str, tuple[str, Usage]] = {}
         self._asks: dict[tuple[str, str, int, int, str], Usage] = {}
@@ -38,8 +44,9 @@ class Capacity:
             self._charge_existing(alloc)
 
     def view(self) -> FleetView:
-        """The fleet as it is now."""
-        return self._fleet.snapshot()
+        """The fleet as it is now. May be called from any thread."""
+        with self._lock:
+            return self._fleet.snapshot()
 
     def take(self, change: Changed) -> str | None:
         """Follow a change of the state; gives the class of a node that has room it had not."""
@@ -63,7 +70,8 @@ class Capacity:
             usage = self._usage(job, placement.group)
             if placement.ports:
                 usage = _with_ports(usage, placement.ports)
-            self._fleet.charge(placement.node_id, usage)
+            with self._lock:
+                self._fleet.charge(placement.node_id, usage)
             self._charged[placement.id] = (placement.node_id, usage)
 
     def release(self, alloc_id: str) -> str | None:

@@ -39,6 +39,9 @@ from region.state.topics import Topic
 Event = KeyValue | Deleted
 Parts = tuple[str, ...]
 
+#: Triggers of evaluations that may be stored in the transaction that stores the version.
+_WITH_VERSION = frozenset({"job-register", "job-deregister", "job-scaling", "deployment-watcher"})
+
 _ORDER = {family: number for number, family in enumerate(FAMILIES)}
 
 
@@ -238,9 +241,15 @@ def _evaluation(tables: Tables, work: Work, parts: Parts, kv: KeyValue | None) -
     old = tables.evals.get(parts[0])
     new: Evaluation | None = None
     if kv is not None:
+        stored = decode(Evaluation, kv.value)
+        # One made together with a new version could not know the version's index.
+        spec_index = stored.job_modify_index or kv.create_revision
         new = replace(
-            decode(Evaluation, kv.value),
+            stored,
             id=parts[0],
+            job_modify_index=spec_index
+            if stored.triggered_by in _WITH_VERSION
+            else stored.job_modify_index,
             create_index=kv.create_revision,
             modify_index=kv.mod_revision,
         )
