@@ -16,7 +16,7 @@ from typing import Generic, NamedTuple, TypeVar
 import structlog
 
 from hanse.clock import Clock
-from hanse.errors import Conflict, HanseError, Unavailable
+from hanse.errors import Conflict, HanseError, NoLeader, Unavailable
 from hanse.store import CreatedAt, Delete, KeyIs, Put, Store, Txn, TxnResult
 from hanse.structs.ids import IdStream
 from region.state.state import State
@@ -30,6 +30,8 @@ WRITE_S = 8.0
 #: Writes and compares in one transaction: etcd accepts 128 unless it is told otherwise.
 TXN_OPS_MAX = 100
 _RETRY_S = 0.1
+#: How long one waits for the state to be loaded, in seconds.
+_LOADING_S = 5.0
 _CONFLICTS_MAX = 50
 
 
@@ -67,14 +69,17 @@ class Writer:
     async def barrier(self, deadline: float) -> None:
         """Wait until the state is as new as the store is now.
 
-        Raises `NoLeader` or `Unavailable` if that is not so by `deadline` (by the clock).
+        Raises `NoLeader` at once when the quorum is gone: the store itself has waited as long
+        as an election takes. Raises `Unavailable` if it is not so by `deadline` (by the clock).
         """
+        await self._loaded(deadline)
         revision = 0
         while not revision:
             try:
                 revision = await self.store.revision()
             except HanseError as error:
-                if not error.retryable or self.clock.now() + _RETRY_S >= deadline:
+                late = self.clock.now() + _RETRY_S >= deadline
+                if late or not error.retryable or isinstance(error, NoLeader):
                     raise
                 await self.clock.sleep(_RETRY_S)
         left_s = max(0.0, deadline - self.clock.now())
@@ -85,6 +90,16 @@ class Writer:
         except TimeoutError as error:
             raise Unavailable("the region's state", left_s) from error
 
+    async def _loaded(self, deadline: float) -> None:
+        """Wait a moment for the state of a server that has just started. Raises NoLeader."""
+        if self.state.revision:
+            return
+        limit_s = min(_LOADING_S, deadline - self.clock.now())
+        try:
+            await asyncio.wait_for(self.state.wait_applied(1), max(0.0, limit_s))
+        except TimeoutError as error:
+            raise NoLeader from error
+
     async def write(self, decide: Callable[[], Draft[T]]) -> tuple[T, int]:
         """Decide on the state and store the draft; decide again if the state had moved on.
 
@@ -92,6 +107,7 @@ class Writer:
         What `decide` raises ends it. Raises `Unavailable`, `NoLeader`, `OutOfSpace`, `TooLarge`.
         """
         deadline = self.clock.now() + WRITE_S
+        await self._loaded(deadline)
         conflicts = 0
         while True:
             draft = decide()
@@ -127,7 +143,8 @@ class Writer:
             try:
                 result = await self.store.commit(Txn(compares, draft.writes))
             except HanseError as error:
-                if not error.retryable or self.clock.now() >= deadline:
+                late = self.clock.now() >= deadline
+                if late or not error.retryable or isinstance(error, NoLeader):
                     raise
                 log.info("write is tried again", error=str(error), kind=error.kind)
                 await self.clock.sleep(_RETRY_S)
