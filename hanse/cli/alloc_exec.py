@@ -106,9 +106,13 @@ class _Session:
         websocket = self.execution.websocket
         while True:
             watched = [websocket.fileno(), self.wake_read]
-            watched += [self._source] if self._source is not None else []
+            if self._source is not None and not websocket.unsent:
+                watched.append(self._source)
+            leaving = [websocket.fileno()] if websocket.unsent else []
             wait_s = 0.0 if websocket.pending else _HEARTBEAT_S
-            ready, _, _ = select.select(watched, [], [], wait_s)
+            ready, writable, _ = select.select(watched, leaving, [], wait_s)
+            if writable:
+                websocket.flush()
             if websocket.fileno() in ready or websocket.pending:
                 code = self._show()
                 if code is not None:
@@ -118,7 +122,7 @@ class _Session:
                 self.send_size()
             if self._source is not None and self._source in ready and not self._pass_on():
                 return _HUNG_UP
-            if not ready and not websocket.pending:
+            if not ready and not writable and not websocket.pending:
                 self.execution.heartbeat()
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ Start-up time matters here: a command's module, and what it needs, is imported o
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import threading
@@ -28,6 +29,10 @@ def main() -> int:
 
         sys.stdout.write(text() + "\n")
         return 0
+    for stream in (sys.stdout, sys.stderr):
+        # A character that the locale lacks must not end a command in a trace.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = call(words, edges(words, os.environ))  # noqa: TID251 - the one place that reads it
         sys.stdout.flush()

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import ClassVar, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
 
-from hanse.errors import HanseError, Kind
+from hanse.errors import HanseError, Invalid, Kind
 
 Query = str | int | bool | None
 
@@ -113,7 +113,7 @@ class Transport:
     """Requests to one agent. Not to be shared between threads."""
 
     def __init__(self, settings: Settings) -> None:
-        """Nothing is connected yet. Raises ValueError for an address that cannot be one."""
+        """Nothing is connected yet. Raises ValueError for a wrong address or token."""
         self.settings = settings
         address = settings.address if "://" in settings.address else f"http://{settings.address}"
         parts = urlsplit(address)
@@ -126,6 +126,8 @@ class Transport:
         plain_port = 80 if "://" in settings.address else 4646
         self.port = parts.port or (443 if self.secure else plain_port)
         self.base = "" if self.unix_path else parts.path.rstrip("/")
+        if not (settings.token.isascii() and (settings.token or "x").isprintable()):
+            raise ValueError("the token has characters that no token has")
         self._kept: http.client.HTTPConnection | None = None
 
     def request(
@@ -138,6 +140,8 @@ class Transport:
         timeout_s: float | None = None,
     ) -> Response:
         """One call. `target` is a path with its query. Raises Unreachable; statuses are returned.
+
+        Raises Invalid for a header that cannot be sent.
 
         A kept connection that the agent has closed meanwhile is replaced once, before anything of
         the answer was read, and only for reads.
@@ -153,6 +157,9 @@ class Transport:
                 connection.request(method, self.base + target, body, self._headers(headers))
                 answer = connection.getresponse()
                 content = answer.read()
+            except ValueError as error:
+                connection.close()
+                raise Invalid("request", str(error)) from error
             except (OSError, http.client.HTTPException) as error:
                 connection.close()
                 self._kept = None

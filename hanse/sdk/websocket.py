@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import select
 import socket
+import ssl
 from base64 import b64encode
 from contextlib import suppress
 from typing import ClassVar, NamedTuple
@@ -24,6 +26,7 @@ _CONTINUATION = 0x0
 #: Larger messages are refused: the server sends output in pieces of at most 64 KiB.
 _MESSAGE_BYTES_MAX = 4 * 1024 * 1024
 _HEAD_BYTES_MAX = 64 * 1024
+_WOULD_WAIT = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _CHUNK_BYTES = 64 * 1024
 
 
@@ -138,13 +141,19 @@ class Decoder:
 
 
 class WebSocket:
-    """One connection. May be written and read by two threads, but not by more."""
+    """One connection, for one thread.
+
+    Nothing is ever lost in a write that waits: what the other end does not take yet is kept, and
+    leaves while `receive` waits, so that two ends which both send much never block each other.
+    """
 
     def __init__(self, connection: socket.socket, rest: bytes = b"") -> None:
         """`rest` came right after the handshake."""
         self.socket = connection
+        self.socket.setblocking(False)
         self._decoder = Decoder()
         self._rest = rest
+        self._unsent = bytearray()
         self._closing = False
 
     @classmethod
@@ -174,7 +183,6 @@ class WebSocket:
             expected = b64encode(hashlib.sha1(key + _MAGIC, usedforsecurity=False).digest())
             if fields.get("sec-websocket-accept", "") != expected.decode():
                 raise ProtocolError("the websocket handshake was not answered as it must be")
-            plain.settimeout(None)
         except OSError as error:
             plain.close()
             raise Unreachable(transport.settings.address, reason(error)) from error
@@ -188,8 +196,24 @@ class WebSocket:
         return self.socket.fileno()
 
     def send(self, text: bytes) -> None:
-        """Send a text message. Raises Unreachable."""
-        self._write(encode(TEXT, text, os.urandom(4)))
+        """Send a text message, now or as soon as it can leave. Raises Unreachable."""
+        self._queue(TEXT, text)
+
+    @property
+    def unsent(self) -> bool:
+        """Whether something has not left yet: wait with more until `flush` has emptied it."""
+        return bool(self._unsent)
+
+    def flush(self) -> None:
+        """Send what can be sent without waiting. Raises Unreachable."""
+        while self._unsent:
+            try:
+                sent = self.socket.send(self._unsent)
+            except _WOULD_WAIT:
+                return
+            except OSError as error:
+                raise Unreachable("the other end", reason(error)) from error
+            del self._unsent[:sent]
 
     def receive(self) -> list[Message]:
         """What has come, after waiting for something to come; pings are answered.
@@ -198,20 +222,28 @@ class WebSocket:
         the stream without a close.
         """
         chunk, self._rest = self._rest, b""
-        if not chunk:
+        chunk = chunk or self._read()
+        messages = []
+        for message in self._decoder.feed(chunk):
+            if message.opcode == PING:
+                self._queue(PONG, message.payload)
+            elif message.opcode != PONG:
+                messages.append(message)
+        return messages
+
+    def _read(self) -> bytes:
+        while True:
             try:
                 chunk = self.socket.recv(_CHUNK_BYTES)
+            except _WOULD_WAIT:
+                select.select([self], [self] if self._unsent else [], [])
+                self.flush()
+                continue
             except OSError as error:
                 raise Unreachable("the other end", reason(error)) from error
             if not chunk:
                 raise Unreachable("the other end", "it hung up")
-        messages = []
-        for message in self._decoder.feed(chunk):
-            if message.opcode == PING:
-                self._write(encode(PONG, message.payload, os.urandom(4)))
-            elif message.opcode != PONG:
-                messages.append(message)
-        return messages
+            return chunk
 
     @property
     def pending(self) -> bool:
@@ -223,16 +255,14 @@ class WebSocket:
         """Say goodbye and hang up; safe to call twice."""
         if not self._closing:
             self._closing = True
-            # If it has hung up already, that is what we want.
-            with suppress(OSError):
-                self.socket.sendall(encode(CLOSE, code.to_bytes(2, "big"), os.urandom(4)))
+            # If it has hung up already, or takes nothing any more, that is what we want.
+            with suppress(Unreachable):
+                self._queue(CLOSE, code.to_bytes(2, "big"))
         self.socket.close()
 
-    def _write(self, data: bytes) -> None:
-        try:
-            self.socket.sendall(data)
-        except OSError as error:
-            raise Unreachable("the other end", reason(error)) from error
+    def _queue(self, opcode: int, payload: bytes) -> None:
+        self._unsent += encode(opcode, payload, os.urandom(4))
+        self.flush()
 
 
 def _read_head(plain: socket.socket) -> tuple[int, dict[str, str], bytes]:

@@ -133,6 +133,9 @@ def test_an_allocation_is_looked_into(shell: Shell) -> None:
     assert shell.run("alloc", "fs", alloc, "alloc/logs/t.stderr.0") == "bad\n"
     assert shell.run("alloc", "fs", "-n", "1", alloc, "alloc/logs/t.stderr.0") == "bad\n"
     assert shell.run("alloc", "exec", alloc, "cat", given="to and fro") == "to and fro"
+    # More than all buffers on the way hold: neither end may wait for the other.
+    much = "0123456789abcdef" * 300_000
+    assert shell.run("alloc", "exec", alloc, "cat", given=much) == much
     shell.run("alloc", "exec", alloc, "sh", "-c", "exit 7", code=7)
     assert shell.run("status", alloc[:12]).startswith("ID ")
     shell.run("alloc", "restart", alloc, "t")

@@ -198,3 +198,11 @@ def test_what_is_no_address_is_refused(said: str, hanse: Hanse) -> None:
     ended = hanse(f"job status -address {said}")
     assert ended.code == 1
     assert "\nFor help: hanse job status -help\n" in ended.err
+
+
+def test_what_no_header_can_carry_is_refused(hanse: Hanse) -> None:
+    environment = {"HANSE_TOKEN": "a\r\nX-Evil: b"}
+    ended = hanse("job status", environment=environment)
+    assert ended.err.startswith("the token has characters that no token has\n")
+    ended = hanse("operator api -H A:b\x01c\x7f\u2028 /v1/jobs")
+    assert ended.code == 1
