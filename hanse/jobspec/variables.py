@@ -11,6 +11,7 @@ from hanse.jobspec.convert import CannotConvert, convert
 from hanse.jobspec.diagnostics import Fault, Report, Source, Span, did_you_mean
 from hanse.jobspec.evaluator import Scope, evaluate
 from hanse.jobspec.hcljson import JsonBody, parse_json
+from hanse.jobspec.limits import SOURCE_BYTES_MAX
 from hanse.jobspec.parser import parse_body, parse_expression
 from hanse.jobspec.syntax import Attribute, AttrStep, Body, Call, Expression
 from hanse.jobspec.typeexpr import parse_type
@@ -23,6 +24,7 @@ from hanse.jobspec.values import (
     Primitive,
     Type,
     Value,
+    string,
     type_of,
 )
 from hanse.jobspec.walk import free_references
@@ -227,8 +229,12 @@ class Variables:
         else:
             self.submission.texts.append(f"{variable.name} = {text}\n")
         source = Source(f"<value for {origin}>", text)
+        unreadable = _unreadable(text)
+        if unreadable is not None:
+            self._break(variable, unreadable, source)
+            return
         if variable.is_text:
-            self._set(variable, text, source, (0, len(text)), origin)
+            self._set(variable, string(text), source, (0, len(text)), origin)
             return
         report = Report()
         node = parse_expression(source, report)
@@ -261,6 +267,10 @@ class Variables:
             self._break(variable, fault, source)
 
     def _assign_file(self, source: Source, strict: bool) -> None:
+        unreadable = _unreadable(source.text)
+        if unreadable is not None:
+            self._report.add(source, unreadable)
+            return
         self.submission.texts.append(file_as_hcl(source))
         body = read_body(source, self._report)
         if isinstance(body, Body):
@@ -362,6 +372,19 @@ class Variables:
 
 def _no_calls(scope: Scope, call: Call) -> Value:
     raise Fault("Function calls not allowed", "Functions may not be called here.", call.name_span)
+
+
+def _unreadable(text: str) -> Fault | None:
+    """Why a text from outside cannot be looked at, if so."""
+    if len(text) > SOURCE_BYTES_MAX:
+        detail = f"A value or a file of values may have {SOURCE_BYTES_MAX} characters."
+        return Fault("Source too large", detail, (0, 0))
+    try:
+        text.encode()
+    except UnicodeEncodeError as problem:
+        detail = "A value must be UTF-8 text."
+        return Fault("Invalid character encoding", detail, (problem.start, problem.end))
+    return None
 
 
 def _attributes(body: Body | JsonBody, report: Report | None = None) -> Iterable[Attribute]:
