@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hanse.cli.command import Command
 from hanse.cli.flags import Flag
-from hanse.cli.table.shared import JSON, STRUCTURED, VERBOSE
+from hanse.cli.table.shared import STRUCTURED, VERBOSE
 
 _BOOL = "true|false"
 
@@ -20,6 +20,20 @@ AGENT_FLAGS = (
     Flag("server", "Be a server."),
     Flag("client", "Be a client: run allocations."),
     Flag("bootstrap-expect", "How many servers the region starts with.", "int", "n"),
+    Flag(
+        "join",
+        "The address of another server; may be repeated. The same as -retry-join.",
+        "texts",
+        "host:port",
+    ),
+    Flag(
+        "retry-join",
+        "The address of another server, tried until it answers; may be repeated.",
+        "texts",
+        "host:port",
+    ),
+    Flag("retry-interval", "The pause between two attempts to join (1s).", "duration", "duration"),
+    Flag("retry-max", "End after so many attempts that met nobody; 0 is never.", "int", "n"),
     Flag("data-dir", "Where the agent keeps its state.", "text", "path", complete="file"),
     Flag("state-dir", "Where the client keeps its state.", "text", "path", complete="file"),
     Flag("alloc-dir", "Where allocations' folders are.", "text", "path", complete="file"),
@@ -241,7 +255,7 @@ COMMANDS = (
         "hanse.cli.namespace:status",
         "<namespace>",
         (1, 1),
-        (JSON,),
+        STRUCTURED,
         example="hanse namespace status default",
         complete="namespace",
     ),
