@@ -108,9 +108,9 @@ def parse(
             continue
         name, equals, value = word.removeprefix("-").removeprefix("-").partition("=")
         flag = known.get(name)
-        if name in not_yet:
-            raise UsageError(f"not supported yet: -{name}")
         if flag is None:
+            if name in not_yet:
+                raise UsageError(f"not supported yet: -{name}")
             raise UsageError(f"flag provided but not defined: -{name}{_near(name, known)}")
         if flag.kind == "bool":
             values[flag.name] = _switch(name, value if equals else "true")

@@ -58,8 +58,8 @@ AGENT_FLAGS = (
 
 #: Nomad's other flags of `agent`.
 AGENT_NOT_YET = frozenset(
-    "dev-connect dev-consul dev-vault encrypt raft-protocol rejoin join retry-join retry-max "
-    "retry-interval alloc-mounts-dir host-volumes-dir host-volume-plugin-dir plugin-dir "
+    "dev-connect dev-consul dev-vault encrypt raft-protocol rejoin "
+    "alloc-mounts-dir host-volumes-dir host-volume-plugin-dir plugin-dir "
     "network-speed preferred-address-family client-intro-token log-include-location eventlog "
     "eventlog-level acl-enabled acl-replication-token consul-address consul-auth consul-token "
     "consul-ca-file consul-cert-file consul-key-file consul-ssl consul-verify-ssl "

@@ -41,6 +41,7 @@ def test_no_command_has_two_flags_of_one_name(command: Command) -> None:
     names = [n for flag in flags_of(command) for n in (flag.name, flag.alias) if n]
     assert len(names) == len(set(names))
     assert all(flag.kind == "bool" or flag.value for flag in flags_of(command))
+    assert not command.not_yet & set(names)
 
 
 @pytest.mark.parametrize("command", ALL)
