@@ -41,7 +41,7 @@ _Args = TypeVarTuple("_Args")
 
 #: How long the first registration waits for drivers to say whether they work; those that take
 #: longer are reported when they have.
-DRIVERS_S = 0.4
+DRIVERS_S = 0.3
 #: Between two looks at the drivers.
 DRIVERS_EVERY_S = 30.0
 #: How long a temporary node may take to stop its tasks when it ends.

@@ -131,7 +131,7 @@ class Session:
                     log.warning("session ended", server=server, error=_text(error))
                 self.server = ""
                 turn += 1
-            failures = 0 if self._welcomed else failures + 1
+            failures = failures + 1 if servers and not self._welcomed else 0
             pause_s = min(PAUSE_MAX_S, PAUSE_MIN_S * 2 ** min(failures, 10))
             await self._clock.sleep(pause_s * (0.5 + self._rng.random()))
 

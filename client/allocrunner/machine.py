@@ -320,6 +320,9 @@ class AllocMachine:
         return self._look_at_health()
 
     def _on_restored(self) -> list[Effect]:
+        if self.memory.phase is not Phase.DONE and not self._living():
+            self._set(phase=Phase.DONE)
+            return [Ended()]
         match self.memory.phase:
             case Phase.PREPARING:
                 return [Prepare()]

@@ -109,9 +109,9 @@ class AllocRunner:
 
     def restore(self) -> None:
         """Take up again where an earlier agent left off."""
-        self.feed(m.Restored())
         for runner in self.tasks.values():
             runner.restore()
+        self.feed(m.Restored())
         self._serve()
 
     def update(self, allocation: Allocation, job: Job) -> None:

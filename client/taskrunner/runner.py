@@ -52,6 +52,7 @@ class TaskRunner:
         self._busy = False
         self._work: asyncio.Task[None] | None = None
         self._timer: asyncio.Task[None] | None = None
+        self._recovery: asyncio.Task[None] | None = None
         self._spec: TaskSpec | None = None
         self._log = log.bind(alloc=subject[0].id, task=subject[3].name)
 
@@ -94,7 +95,7 @@ class TaskRunner:
         if memory.handle is None:
             self.feed(m.Recovered(found=True))
         else:
-            self._world.spawn(self._recover, memory.handle)
+            self._recovery = self._world.spawn(self._recover, memory.handle)
 
     def _perform(self, effect: m.Effect) -> None:
         spawn = self._world.spawn
@@ -214,6 +215,8 @@ class TaskRunner:
         if driver is None:
             self.feed(m.Exited(attempt, Exit(error="the driver is not on this node any more")))
             return
+        if self._recovery is not None:  # What is not in the driver's charge cannot be stopped.
+            await asyncio.wait({self._recovery})
         try:
             await driver.stop(handle, signal=signal, grace_s=grace_s)
         except DriverFailed as error:
