@@ -8,19 +8,17 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
-from hanse import __version__
 from hanse.clock import Clock
 from hanse.config.model import AgentConfig
 from hanse.config.paths import cache_dir
-from hanse.errors import Invalid
 from hanse.metrics import Metrics
 from hanse.service import Service
 from region.quorum import disk
+from region.quorum.cards import card_of, meeting
 from region.quorum.keeper import Endpoints
-from region.quorum.model import Card
 from region.quorum.neighbours import Retry
 from region.quorum.quorum import Quorum
-from region.server import Region, advertised_rpc
+from region.server import Region
 from region.store.binary import find
 from region.store.client import EtcdStore
 from region.store.member import MemberConfig
@@ -71,39 +69,10 @@ async def server(config: AgentConfig, clock: Clock, executor: Executor, metrics:
     return Server(services, later, region, quorum, keeper.opened)
 
 
-def card_of(config: AgentConfig) -> Card:
-    """Who the configured server is, but for its id."""
-    ports = config.ports
-    rpc = advertised_rpc(config)
-    if not rpc:
-        # One server alone, and told no address of its own: nobody else is to reach it.
-        rpc = f"127.0.0.1:{ports.rpc}"
-    host = rpc.rpartition(":")[0]
-    return Card(
-        id="",
-        name=config.name,
-        region=config.region,
-        datacenter=config.datacenter,
-        rpc=rpc,
-        peer=f"{host}:{ports.etcd_peer}",
-        client=f"{host}:{ports.etcd_client}",
-        serf_port=ports.serf,
-        expect=config.server.bootstrap_expect,
-        version=__version__,
-    )
-
-
-def meeting(address: str, config: AgentConfig) -> str:
-    """Where a server of the join list is met: at its agents' port, which is the default.
-
-    Nomad's lists name the port of gossip. Servers meet without gossip here, so that port
-    stands for the other.
-    """
-    if address.count(":") > 1 and not address.startswith("["):
-        address = f"[{address}]"
-    host, colon, port = address.rpartition(":")
-    if not colon or address.endswith("]"):
-        return f"{address}:{config.ports.rpc}"
-    if not port.isdigit() or not host:
-        raise Invalid("server_join.retry_join", f"{address!r} is not an address")
-    return f"{host}:{config.ports.rpc}" if int(port) == config.ports.serf else address
+def alone(
+    config: AgentConfig, region: Region, store: EtcdStore, clock: Clock
+) -> tuple[Quorum, Sequence[Service]]:
+    """The quorum of a server in -dev, which is one by itself and forms with nobody."""
+    quorum = Quorum(card_of(config), Path(config.data_dir) / "server", clock)
+    quorum.attach(region, store)
+    return quorum, [quorum.pulse]

@@ -127,6 +127,10 @@ def reference() -> str:
         "error, 2 something could not be placed (`job run`, `job eval`, `job scale` and others "
         "that follow an evaluation); `job plan`: 0 no change, 1 changes, 255 an error.",
         "",
+        "`-t` takes a template as Go's text/template has it: fields, variables, `if`, `range`, "
+        "`with`, pipes, comments, and the functions and, or, not, eq, ne, lt, le, gt, ge, len, "
+        "index, slice, print, printf, println, toJson, toPrettyJson, join, upper, lower.",
+        "",
         "## General flags",
         "",
         *(_flag_item(flag) for flag in (*GENERAL, *COLORS)),

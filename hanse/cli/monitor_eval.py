@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hanse.cli.command import Context
 from hanse.cli.tables import failed_groups
-from hanse.cli.text import bold, moment, red, short_id, span
+from hanse.cli.text import bold, moment, plural, red, short_id, span
 from hanse.structs.api import AllocListStub
 from hanse.structs.evaluation import Evaluation
 from hanse.structs.times import parse_rfc3339
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _OVER = frozenset({"complete", "failed", "canceled"})
 _WAIT = "2s"
+#: Nobody reads more lines than this about one look; -verbose has them all.
+_ALLOC_LINES_MAX = 250
 #: Evaluations that follow from one another, at most.
 _CHAIN_MAX = 1000
 
@@ -117,8 +119,15 @@ def changes(
     if after.deployment_id != before.deployment_id and after.deployment_id:
         deployment = short_id(after.deployment_id, verbose=verbose)
         lines.append(f'Evaluation within deployment: "{deployment}"')
-    for alloc in sorted(allocs, key=lambda alloc: (alloc.create_index, alloc.name, alloc.id)):
-        lines.extend(_alloc_changes(known.get(alloc.id), alloc, after, verbose=verbose))
+    about_allocs = [
+        line
+        for alloc in sorted(allocs, key=lambda alloc: (alloc.create_index, alloc.name, alloc.id))
+        for line in _alloc_changes(known.get(alloc.id), alloc, after, verbose=verbose)
+    ]
+    if len(about_allocs) > _ALLOC_LINES_MAX and not verbose:
+        more = len(about_allocs) - _ALLOC_LINES_MAX
+        about_allocs[_ALLOC_LINES_MAX:] = [f"… and so with {plural(more, 'allocation')} more"]
+    lines += about_allocs
     if before.id and before.status != after.status:
         lines.append(f'Evaluation status changed: "{before.status}" -> "{after.status}"')
     elif not before.id and after.status in _OVER:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from hanse.sdk.types import AllocationDetail
 
 _EVENTS_SHOWN_MAX = 10
+#: What allocations use is asked one by one; of more than this it would take too long.
+_ASKED_MAX = 250
 
 
 def run(context: Context) -> int:
@@ -241,12 +243,11 @@ def allocated(node: Node, allocs: Sequence[AllocationDetail]) -> str:
 
 
 def _allocation_use(context: Context, node: Node, allocs: Sequence[AllocationDetail]) -> str:
-    if node.status != "ready":
+    running = [alloc for alloc in allocs if alloc.client_status == "running"]
+    if node.status != "ready" or len(running) > _ASKED_MAX:
         return ""
     ticks, memory = 0.0, 0
-    for alloc in allocs:
-        if alloc.client_status != "running":
-            continue
+    for alloc in running:
         try:
             used = context.client.allocations.stats(alloc.id, namespace=alloc.namespace).value
         except HanseError:

@@ -91,6 +91,25 @@ class EvalReference(Wire, frozen=True, kw_only=True):
     job_modify_index: int = 0
 
 
+class Event(Wire, frozen=True, kw_only=True):
+    """Something that happened."""
+
+    topic: str = ""
+    type: str = ""
+    key: str = ""
+    namespace: str = ""
+    filter_keys: tuple[str, ...] = ()
+    index: int = 0
+    payload: dict[str, Any] = {}
+
+
+class Events(Wire, frozen=True, kw_only=True):
+    """What happened at one index."""
+
+    index: int = 0
+    events: tuple[Event, ...] = ()
+
+
 class JobVersions(Wire, frozen=True, kw_only=True):
     """Versions of a job, newest first, and what changed from the one before each."""
 
@@ -217,6 +236,21 @@ class Client:
         """The names of all regions."""
         return self.read(tuple[str, ...], "/v1/regions")
 
+    def events(
+        self, topics: Sequence[str] = (), *, index: int = 0, **query: Query
+    ) -> Iterator[Events]:
+        """What happens in the region, as it happens. Never ends by itself.
+
+        A topic is `Job`, or `Job:name` for one job; none means all. With `index`, what happened
+        since then comes first, as far as the agent remembers.
+        """
+        asked: dict[str, Query | list[str]] = {"topic": list(topics), "index": index or None}
+        with self.stream("/v1/event/stream", **asked, **query) as stream:
+            for line in lines(stream):
+                events = decode(line, Events) if line.strip() else Events()
+                if events.events:
+                    yield events
+
     def _call(
         self,
         method: str,
@@ -276,6 +310,13 @@ class Jobs(_Part):
         body = {"Job": job, "Diff": diff}
         name = job.id if isinstance(job, Job) else str(job.get("ID") or job.get("Name") or "")
         return self._client.write(JobPlanResponse, _job(name, "plan"), body, **query)
+
+    def parse(
+        self, source: str, *, canonicalize: bool = False, variables: str = ""
+    ) -> dict[str, Any]:
+        """A job file as the API's job; `variables` is the text of a file of variables."""
+        body = {"JobHCL": source, "Canonicalize": canonicalize, "Variables": variables}
+        return self._client.send("POST", dict[str, Any], "/v1/jobs/parse", body).value
 
     def validate(
         self, job: Job | Mapping[str, object], **query: Query

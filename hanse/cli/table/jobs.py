@@ -16,7 +16,9 @@ _PRIORITY = Flag("eval-priority", "Priority of the evaluation, 1 to 100.", "int"
 _IS_JSON = Flag("json", 'The file is JSON: a job of the API, or {"Job": …}.')
 _MONITORED = (
     "The command then follows the evaluation, and the deployment that it starts. It ends with "
-    "exit code 0 when all is placed, 2 when something could not be placed, 1 on any other error."
+    "exit code 0 when all is placed and the deployment is successful, 1 on an error, and 2 when "
+    "something found no place: then as soon as all that did is healthy, since nobody knows "
+    "whether there will ever be room for the rest."
 )
 
 COMMANDS = (

@@ -206,3 +206,22 @@ def test_what_no_header_can_carry_is_refused(hanse: Hanse) -> None:
     assert ended.err.startswith("the token has characters that no token has\n")
     ended = hanse("operator api -H A:b\x01c\x7f\u2028 /v1/jobs")
     assert ended.code == 1
+
+
+def test_events_come_one_after_the_other_without_heartbeats(
+    agent: Any, scripted_reply: Any
+) -> None:
+    body = (
+        b'{"Index":5,"Events":[{"Topic":"Job","Type":"JobRegistered","Key":"web","Payload":{}}]}\n'
+        b'{}\n{"Index":6,"Events":[{"Topic":"Node","Key":"n","FilterKeys":null}]}'
+    )
+    agent.on("GET", "/v1/event/stream", scripted_reply(body))
+    client = Client(agent.address)
+    found = [
+        (events.index, event.topic, event.key)
+        for events in client.events(["Job:web", "Node"], index=4)
+        for event in events.events
+    ]
+    client.close()
+    assert found == [(5, "Job", "web"), (6, "Node", "n")]
+    assert agent.requests[-1].query == {"topic": "Node", "index": "4"}

@@ -144,6 +144,15 @@ def test_an_evaluation_is_told_by_its_changes() -> None:
     assert "modified" in changes(first, first, {}, (old,), verbose=False)[0]
 
 
+def test_of_very_many_allocations_only_some_are_told() -> None:
+    evaluation = Evaluation(id="e", status="pending", create_index=1)
+    allocs = tuple(AllocListStub(id=f"{n:036}", create_index=2) for n in range(300))
+    lines = changes(evaluation, evaluation, {}, allocs, verbose=False)
+    assert len(lines) == 251
+    assert lines[-1] == "… and so with 50 allocations more"
+    assert len(changes(evaluation, evaluation, {}, allocs, verbose=True)) == 300
+
+
 def test_a_deployment_waits_for_capacity_once_all_that_is_placed_is_healthy() -> None:
     def deployment(desired: int, placed: int, healthy: int) -> Deployment:
         state = DeploymentState(desired_total=desired, placed_allocs=placed, healthy_allocs=healthy)
