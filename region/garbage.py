@@ -30,6 +30,7 @@ from hanse.structs.job import Job
 from region.deploy.decide import OVER
 from region.state.codec import encode
 from region.state.entries import JobEntry
+from region.state.packing import unpacked
 from region.state.state import State
 from region.writer import TXN_OPS_MAX, Leading
 
@@ -277,7 +278,7 @@ def _merged_reports(state: State, now_ns: int) -> Iterator[Piece]:
         if len(entry.segments) <= SEGMENTS_MAX:
             continue
         statuses = tuple(
-            replace(alloc.client, reported_index=alloc.client_modify_index)
+            replace(unpacked(alloc.client), reported_index=alloc.client_modify_index)
             for alloc in state.allocations_of_node(node_id)
             if alloc.client is not None
         )

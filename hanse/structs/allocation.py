@@ -118,6 +118,9 @@ class AllocStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     modified_ns: int = 0
     #: Revision of the report, once segments were merged; 0 while the segment's own is meant.
     reported_index: int = 0
+    #: `task_states`, packed by `region.state.packing`. In the servers' memory only: never sent
+    #: nor stored.
+    packed_states: bytes = b""
 
 
 class StatusSegment(msgspec.Struct, frozen=True, kw_only=True):

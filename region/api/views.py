@@ -32,6 +32,7 @@ from hanse.structs.taskstate import (
 from hanse.structs.times import rfc3339
 from hanse.structs.wire import Wire
 from region.api.ports import StatePort
+from region.state import packing
 
 NO_TRANSITION = DesiredTransition()
 
@@ -194,7 +195,7 @@ def deployment_status(alloc: Allocation) -> AllocDeploymentStatus | None:
 
 def task_states(alloc: Allocation) -> dict[str, TaskState]:
     """What the client last said of the tasks."""
-    return alloc.client.task_states if alloc.client is not None else {}
+    return packing.task_states(alloc.client)
 
 
 def alloc_stub(
@@ -225,7 +226,7 @@ def alloc_stub(
         client_status=alloc.client_status,
         client_description=client.client_description if client is not None else "",
         desired_transition=alloc.transition,
-        task_states=client.task_states if states and client is not None else {},
+        task_states=packing.task_states(client) if states else {},
         deployment_status=deployment_status(alloc),
         followup_eval_id=alloc.followup_eval_id,
         next_allocation=alloc.next_id,
@@ -266,7 +267,7 @@ def alloc_view(
         desired_transition=alloc.transition if alloc.transition != NO_TRANSITION else None,
         client_status=alloc.client_status,
         client_description=client.client_description if client is not None else "",
-        task_states=client.task_states if client is not None else {},
+        task_states=packing.task_states(client),
         previous_allocation=alloc.previous_id,
         next_allocation=alloc.next_id,
         deployment_id=alloc.deployment_id,

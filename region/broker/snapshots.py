@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from hanse.structs.allocation import Allocation
 from hanse.structs.evaluation import Evaluation
 from hanse.structs.job import Job
 from region.scheduler.fleet import FleetView
 from region.scheduler.snapshot import Snapshot, Taint
+from region.state.packing import unpacked
 from region.state.state import State
 
 
@@ -24,7 +27,7 @@ def snapshot_of(
     """The state as far as the evaluation's job is concerned; `job` replaces the stored one."""
     key = (evaluation.namespace, evaluation.job_id)
     stored = state.job(*key)
-    allocations = state.allocations_of_job(*key)
+    allocations = [_readable(alloc) for alloc in state.allocations_of_job(*key)]
     deployments = state.deployments_of_job(*key)
     return Snapshot(
         revision=state.revision,
@@ -40,6 +43,13 @@ def snapshot_of(
         seed=seed,
         annotate=job is not None,
     )
+
+
+def _readable(alloc: Allocation) -> Allocation:
+    """The allocation, with its task states unpacked if the scheduler may look at them."""
+    if alloc.client is None or alloc.client_status != "failed" or alloc.next_id:
+        return alloc
+    return replace(alloc, client=unpacked(alloc.client))
 
 
 def versions_of(

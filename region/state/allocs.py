@@ -13,13 +13,13 @@ from msgspec.structs import replace
 from hanse.structs.allocation import (
     Allocation,
     AllocChange,
-    AllocStatus,
     PlacementBlock,
     ServiceInstance,
 )
 from hanse.structs.deployment import Deployment
 from hanse.structs.service import ServiceRegistration
 from region.state.entries import JobEntry, JobKey, ServiceEntry
+from region.state.packing import Reported, packed
 from region.state.tables import BlockEntry, Changed, Tables
 from region.state.topics import Topic
 
@@ -159,7 +159,7 @@ def change(tables: Tables, work: Work, decided: Decided) -> None:
 
 
 def report(
-    tables: Tables, work: Work, node_id: str, statuses: Iterable[AllocStatus], index: int
+    tables: Tables, work: Work, node_id: str, statuses: Iterable[Reported], index: int
 ) -> None:
     """Apply what a node says of its allocations; what it says of others' is ignored."""
     for status in statuses:
@@ -171,7 +171,7 @@ def report(
             continue
         new = replace(
             old,
-            client=replace(status, reported_index=0) if status.reported_index else status,
+            client=packed(status, old),
             client_modify_index=at,
             modify_index=max(old.modify_index, at),
             modify_ns=max(old.modify_ns, status.modified_ns),

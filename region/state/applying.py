@@ -16,7 +16,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from hanse.store import Deleted, KeyValue, Listing
-from hanse.structs.allocation import AllocStatus, ChangeBlock, PlacementBlock, StatusSegment
+from hanse.structs.allocation import ChangeBlock, PlacementBlock
 from hanse.structs.api import JobSubmission, SchedulerConfiguration
 from hanse.structs.deployment import Deployment
 from hanse.structs.evaluation import Evaluation
@@ -26,6 +26,7 @@ from region.state.allocs import Decided, Work
 from region.state.codec import Unreadable, decode
 from region.state.entries import JobEntry, JobKey
 from region.state.keys import FAMILIES
+from region.state.packing import ReportedSegment
 from region.state.records import JobExtra, NodeRecord, NodeState
 from region.state.tables import (
     DEFAULT_SCHEDULER_CONFIG,
@@ -341,9 +342,8 @@ def _status(tables: Tables, work: Work, parts: Parts, kv: KeyValue | None) -> No
             del tables.nodes[node_id]
         return
     entry.segments[sequence] = None
-    segment = decode(StatusSegment, kv.value)
-    statuses: Iterable[AllocStatus] = segment.statuses
-    allocs.report(tables, work, node_id, statuses, kv.mod_revision)
+    segment = decode(ReportedSegment, kv.value)
+    allocs.report(tables, work, node_id, segment.statuses, kv.mod_revision)
 
 
 def _config(tables: Tables, work: Work, parts: Parts, kv: KeyValue | None) -> None:
