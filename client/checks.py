@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 #: How much of an answer's body is read and shown.
 OUTPUT_BYTES_MAX = 1024
 
+#: Between the first two looks at a service that is starting; doubled each time.
+_FIRST_PAUSE_S = 0.1
+
 Status = Literal["pending", "success", "failure"]
 
 
@@ -162,7 +165,22 @@ def _tls(skip_verify: bool) -> ssl.SSLContext | bool:
 async def keep_checking(
     plan: CheckPlan, prober: Prober, clock: Clock, report: Callable[[Probe], None]
 ) -> None:
-    """Look again and again, at once and then every interval."""
+    """Look again and again, every interval.
+
+    A service that is only starting is looked at more often until it passes for the first time:
+    so a rollout need not wait an interval for it. What fails before one interval is over is not
+    reported, because nobody asked for those looks.
+    """
+    begun = clock.now()
+    pause_s = _FIRST_PAUSE_S
     while True:
-        report(await prober.probe(plan))
+        probe = await prober.probe(plan)
+        rest_s = plan.interval_s - (clock.now() - begun)
+        if probe.passed or rest_s <= 0:
+            break
+        await clock.sleep(min(pause_s, rest_s))
+        pause_s *= 2
+    while True:
+        report(probe)
         await clock.sleep(plan.interval_s)
+        probe = await prober.probe(plan)

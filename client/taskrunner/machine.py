@@ -632,4 +632,8 @@ class TaskMachine:
         self._set(state=msgspec.structs.replace(self.memory.state, **changes))
 
     def _note(self, event: TaskEvent) -> None:
+        """Add an event; each is later than the one before, so that any reader can order them."""
+        before = self.memory.state.events
+        if before and event.time <= before[-1].time:
+            event = msgspec.structs.replace(event, time=before[-1].time + 1)
         self._state(events=(*self.memory.state.events, event)[-events.EVENTS_MAX :])

@@ -142,6 +142,22 @@ async def test_an_http_check_sees_what_is_answered(
         await prober.close()
 
 
+async def test_a_service_that_starts_late_passes_before_the_interval_is_over(
+    bench: Any, make_job: Any, make_alloc: Any
+) -> None:
+    answers = [BAD, BAD]
+    async with web(lambda: answers.pop() if answers else OK) as number:
+        port = AllocatedPortMapping(label="http", value=number, host_ip="127.0.0.1")
+        slow = check(interval_ns=3600 * 10**9)
+        service = Service(name="web", provider="nomad", port_label="http", checks=(slow,))
+        update = UpdateStrategy(min_healthy_time_ns=1, healthy_deadline_ns=10**13)
+        job = make_job(services=(service,), update=update)
+        async with bench.agent():
+            bench.server.want(make_alloc(job, ports=(port,), deployment_id="d"), jobs=(job,))
+            await bench.server.until(lambda: (s := bench.server.latest("a1")) and s.healthy)
+    assert answers == []
+
+
 async def test_a_tcp_check_sees_whether_anybody_listens() -> None:
     prober = Prober()
     async with web(lambda: OK) as port:
