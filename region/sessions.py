@@ -426,7 +426,10 @@ def for_node(alloc: Allocation) -> Allocation:
     client = alloc.client
     if client is not None:
         client = AllocStatus(
-            alloc_id=client.alloc_id, client_status=client.client_status, healthy=client.healthy
+            alloc_id=client.alloc_id,
+            client_status=client.client_status,
+            healthy=client.healthy,
+            healthy_in=client.healthy_in,
         )
     return replace(alloc, metrics=None, client=client)
 

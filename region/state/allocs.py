@@ -147,6 +147,9 @@ def change(tables: Tables, work: Work, decided: Decided) -> None:
         )
         if value is not None
     }
+    if made.deployment_id not in (None, old.deployment_id) and made.healthy is None:
+        # The operator's word was about the deployment before.
+        fields["healthy_override"] = None
     new = replace(
         old,
         **fields,

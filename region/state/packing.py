@@ -47,6 +47,7 @@ class Reported(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     task_states: msgspec.Raw = msgspec.Raw(_NOTHING)
     healthy: bool | None = None
     healthy_at_ns: int = 0
+    healthy_in: str | None = None
     network: AllocNetworkStatus | None = None
     services: tuple[ServiceInstance, ...] = ()
     modified_ns: int = 0
@@ -97,6 +98,7 @@ def packed(reported: Reported, alloc: Allocation) -> AllocStatus:
         client_description=_shared(reported.client_description),
         healthy=reported.healthy,
         healthy_at_ns=reported.healthy_at_ns,
+        healthy_in=reported.healthy_in,
         network=reported.network,
         services=reported.services,
         modified_ns=reported.modified_ns,
