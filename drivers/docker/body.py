@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 
-from drivers.docker.check import capabilities_of, is_path
+from drivers.docker.check import capabilities_of
 from drivers.docker.config import MountConfig, PluginConfig, TaskConfig
 from hanse.driver import PortMap, TaskSpec
 from hanse.errors import DriverFailed
@@ -248,7 +248,7 @@ def binds_of(task: TaskSpec, config: TaskConfig, plugin: PluginConfig) -> list[s
     found: list[str] = []
     for volume in config.volumes:
         source, _, rest = volume.partition(":")
-        if is_path(source) and not config.volume_driver:
+        if not config.volume_driver:
             source = host_path(task, source, plugin)
         label = plugin.volumes.selinuxlabel
         if label:

@@ -142,7 +142,7 @@ def _denied_volumes(config: TaskConfig, plugin: PluginConfig) -> list[str]:
     for volume in config.volumes:
         source = volume.split(":", 1)[0]
         # A path relative to the task's own folder is no reach into the host.
-        if config.volume_driver or source.startswith("/") or not is_path(source):
+        if config.volume_driver or source.startswith("/"):
             problems.append(
                 f'volumes: "{source}" is not allowed, see volumes.enabled of the docker plugin'
             )
@@ -152,11 +152,6 @@ def _denied_volumes(config: TaskConfig, plugin: PluginConfig) -> list[str]:
         if mount.type == "volume" or (mount.type == "bind" and mount.source.startswith("/"))
     )
     return problems
-
-
-def is_path(source: str) -> bool:
-    """Whether the source of a volume is a path, not the name of a volume."""
-    return "/" in source or source.startswith(".")
 
 
 def _cap(name: str) -> str:

@@ -68,7 +68,12 @@ class PluginVolumes(msgspec.Struct, frozen=True):
 
 
 class PluginLogging(msgspec.Struct, frozen=True):
-    """The engine's own log of a container, from which ours is read."""
+    """The engine's own log of a container, from which ours is read.
+
+    It is what holds output while no agent copies: what exceeds it is lost. `json-file` replaces
+    bytes that are no UTF-8; `local` keeps them, but engines before 23 lose the newline of a line
+    longer than 16 KiB.
+    """
 
     type: str = "json-file"
     config: dict[str, str] = msgspec.field(

@@ -22,6 +22,8 @@ from drivers.docker.entries import Cursor, EntryParser, Resume, since_parameter
 from drivers.docker.http import EngineAway, open_stream
 
 _STREAMS = ("stdout", "stderr")
+#: More than a record ever has.
+_RECORD_BYTES = 2048
 log = structlog.get_logger()
 
 
@@ -62,22 +64,37 @@ def _close(opened: dict[str, RotatedLog]) -> None:
         each.close()
 
 
-def _save(path: Path, record: Record) -> None:
-    beside = path.with_suffix(".tmp")
-    beside.write_bytes(msgspec.json.encode(record))
-    beside.replace(path)
+def _save(fd: int, record: Record) -> None:
+    """Write the record over the former one: many times a second, so without a rename."""
+    os.pwrite(fd, msgspec.json.encode(record).ljust(_RECORD_BYTES), 0)
+
+
+def _load(fd: int) -> Record | None:
+    """The record; None if there is none that can be read."""
+    try:
+        return msgspec.json.decode(os.pread(fd, _RECORD_BYTES, 0), type=Record)
+    except (msgspec.DecodeError, msgspec.ValidationError):
+        return None
+
+
+def _open_record(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 def prepare(path: Path, files: LogFiles) -> None:
     """Write down where a task's output will begin, unless that is known. Raises OSError."""
-    if path.exists():
-        return
-    opened = _open(files)
+    fd = _open_record(path)
     try:
-        places = {stream: opened[stream].position for stream in _STREAMS}
+        if _load(fd) is not None:
+            return
+        opened = _open(files)
+        try:
+            places = {stream: opened[stream].position for stream in _STREAMS}
+        finally:
+            _close(opened)
+        _save(fd, Record(cursors={stream: Cursor() for stream in _STREAMS}, places=places))
     finally:
-        _close(opened)
-    _save(path, Record(cursors={stream: Cursor() for stream in _STREAMS}, places=places))
+        os.close(fd)
 
 
 class Copier:
@@ -87,17 +104,19 @@ class Copier:
         """`path` is where the record is kept. Raises OSError when files cannot be opened."""
         self._engine = engine
         self._container_id = container_id
-        self._path = path
         prepare(path, files)
-        record = msgspec.json.decode(path.read_bytes(), type=Record)
-        self._cursors = dict(record.cursors)
         self._files = _open(files)
+        self._record = _open_record(path)
+        record = _load(self._record)
+        assert record is not None
+        self._cursors = dict(record.cursors)
         for stream in _STREAMS:
             self._files[stream].rewind(record.places[stream])
 
     def close(self) -> None:
         """Give the files back."""
         _close(self._files)
+        os.close(self._record)
 
     async def copy(self, *, tty: bool, follow: bool) -> None:
         """Copy what there is; with `follow`, go on until the container ends.
@@ -142,7 +161,7 @@ class Copier:
                 log.warning("log line lost", container=self._container_id, error=str(error))
         places = {stream: self._files[stream].position for stream in _STREAMS}
         with contextlib.suppress(OSError):
-            _save(self._path, Record(cursors=self._cursors, places=places))
+            _save(self._record, Record(cursors=self._cursors, places=places))
 
 
 def try_lock(path: Path) -> int | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import shutil
 import weakref
 from collections import Counter
@@ -119,9 +120,9 @@ class DockerDriver:
             found["driver.docker.volumes.enabled"] = "true"
         if self._plugin.allow_privileged:
             found["driver.docker.privileged.enabled"] = "true"
-        with contextlib.suppress(LookupError):
-            bridge = client.networks(names=["bridge"])[0]
-            found["driver.docker.bridge_ip"] = bridge["IPAM"]["Config"][0]["Gateway"]
+        with contextlib.suppress(LookupError, TypeError, ValueError):
+            bridge = client.networks(names=["bridge"])[0]["IPAM"]["Config"][0]
+            found["driver.docker.bridge_ip"] = bridge.get("Gateway") or _first(bridge["Subnet"])
         return found
 
     def validate(self, config: Mapping[str, object]) -> list[str]:
@@ -357,6 +358,11 @@ class DockerDriver:
 def _close(background: Background, engine: Engine) -> None:
     background.close()
     engine.close()
+
+
+def _first(subnet: str) -> str:
+    """The first address of a network: the engine's own, where it does not say."""
+    return str(next(ipaddress.ip_network(subnet).hosts()))
 
 
 def _prepare(folder: Path, logs: LogFiles | None) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import importlib
+import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _R = TypeVar("_R")
 _THREADS = 8
 _CALL_S = 60
+_PROBE_S = 10
 _API_VERSION_LEAST = (1, 24)
 
 
@@ -41,6 +43,9 @@ class Engine:
     def close(self) -> None:
         """Let the threads end; what is under way is finished."""
         self._pool.shutdown(wait=False)
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
 
     async def call(self, function: Callable[[Any], _R]) -> _R:
         """Run a function of the package's client in a thread."""
@@ -56,7 +61,9 @@ class Engine:
         docker = importlib.import_module("docker")
         requests = importlib.import_module("requests")
         try:
-            return function(self._connected())
+            client = self._connected()
+            _probe(self._address)
+            return function(client)
         except docker.errors.APIError as error:
             status = int(error.status_code or 500)
             text = str(error.explanation or error)
@@ -98,11 +105,24 @@ class Engine:
             )
         except ValueError as error:
             raise docker.errors.DockerException(str(error)) from error
+        _probe(self._address)
         client = docker.APIClient(
             **options, version="auto", timeout=_CALL_S, max_pool_size=_THREADS * 2
         )
         self.prefix = f"/v{client.api_version}"
         self._client = client
+
+
+def _probe(address: Address | None) -> None:
+    """Raise EngineAway at once when nobody listens. The package would leave a socket open."""
+    if address is None or not address.path:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.settimeout(_PROBE_S)
+        try:
+            sock.connect(address.path)
+        except OSError as error:
+            raise EngineAway(str(error)) from error
 
 
 def _ssl_context(config: Any) -> Any:

@@ -95,7 +95,7 @@ class Follower:
         record = Path(self._target.dir, "copied.json")
         try:
             copier = Copier(self._engine, self._target.container_id, record, files)
-        except (OSError, msgspec.DecodeError, msgspec.ValidationError) as error:
+        except OSError as error:
             log.warning("logs not collected", dir=self._target.dir, error=str(error))
             return await self._until_end()
         try:

@@ -58,6 +58,43 @@ class EngineRefused(Exception):
         self.status = status
 
 
+class Chunks:
+    """Takes the chunked coding off. Raises ValueError when it is not that."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        #: Bytes of the chunk still to come, and of the line end behind it.
+        self._left = 0
+        self._skip = 0
+        self.over = False
+
+    def feed(self, data: bytes) -> bytes:
+        """Take what came in; return what is in it, of however many chunks."""
+        self._buffer += data
+        found: list[bytes] = []
+        at = 0
+        while not self.over and at < len(self._buffer):
+            if self._skip:
+                skipped = min(self._skip, len(self._buffer) - at)
+                at += skipped
+                self._skip -= skipped
+            elif self._left:
+                piece = bytes(self._buffer[at : at + self._left])
+                at += len(piece)
+                self._left -= len(piece)
+                self._skip = 0 if self._left else 2
+                found.append(piece)
+            else:
+                end = self._buffer.find(b"\r\n", at)
+                if end < 0:
+                    break
+                self._left = int(self._buffer[at:end].split(b";")[0], 16)
+                self.over = self._left == 0
+                at = end + 2
+        del self._buffer[:at]
+        return b"".join(found)
+
+
 class Stream:
     """The answer to one request."""
 
@@ -66,10 +103,10 @@ class Stream:
     ) -> None:
         self._reader = reader
         self._writer = writer
-        self._chunked = headers.get("transfer-encoding", "").lower() == "chunked"
+        chunked = headers.get("transfer-encoding", "").lower() == "chunked"
+        self._chunks = Chunks() if chunked else None
         length = headers.get("content-length", "")
         self._left = int(length) if length.isdigit() else None
-        self._over = False
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """What comes, as it comes, until the end. Raises EngineAway when it breaks off."""
@@ -78,14 +115,12 @@ class Stream:
 
     async def read(self) -> bytes:
         """The next bytes, b"" at the end. Raises EngineAway when it breaks off."""
-        if self._over:
-            return b""
         try:
-            if self._chunked:
-                return await self._read_chunk()
+            if self._chunks is not None:
+                return await self._read_chunks(self._chunks)
             size = _READ_BYTES if self._left is None else min(_READ_BYTES, self._left)
             data = await self._reader.read(size) if size else b""
-        except (OSError, asyncio.IncompleteReadError, ValueError) as error:
+        except (OSError, ValueError) as error:
             raise EngineAway(str(error)) from error
         if self._left is not None:
             if not data and self._left:
@@ -93,14 +128,14 @@ class Stream:
             self._left -= len(data)
         return data
 
-    async def _read_chunk(self) -> bytes:
-        head = await self._reader.readline()
-        if not head:
-            raise EngineAway("the answer broke off")
-        size = int(head.split(b";")[0], 16)
-        data = await self._reader.readexactly(size + 2)
-        self._over = size == 0
-        return data[:-2]
+    async def _read_chunks(self, chunks: Chunks) -> bytes:
+        while not chunks.over:
+            data = await self._reader.read(_READ_BYTES)
+            if not data:
+                raise EngineAway("the answer broke off")
+            if found := chunks.feed(data):
+                return found
+        return b""
 
     async def write(self, data: bytes) -> None:
         """Send to an upgraded stream. Raises EngineAway."""

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -107,6 +106,7 @@ class RawExecRig(Rig):
 
 class DockerRig(Rig):
     name = "docker"
+    _client: docker.APIClient | None = None
 
     def driver(self, **config: object) -> DockerDriver:
         return DockerDriver(self.context(**config))
@@ -122,9 +122,14 @@ class DockerRig(Rig):
         return bool(found["State"]["Running"])
 
     def engine(self) -> docker.APIClient:
-        client = docker.APIClient(version="auto")
-        weakref.finalize(self, client.close)
-        return client
+        if self._client is None:
+            self._client = docker.APIClient(version="auto")
+        return self._client
+
+    async def clean(self) -> None:
+        await super().clean()
+        if self._client is not None:
+            self._client.close()
 
 
 RIGS: dict[str, type[Rig]] = {"raw_exec": RawExecRig, "docker": DockerRig}
