@@ -18,6 +18,9 @@ from hanse.errors import NotFound, Unsupported
 from hanse.log import LogHub, level_number
 from hanse.metrics import Metrics
 from region.api.agent import AgentMember
+from region.quorum.cards import card_of, meeting
+from region.quorum.model import Card, Standing
+from region.quorum.quorum import Quorum
 from region.server import Region
 
 #: Nomad's version whose interfaces these are: what its clients look at before they use a feature.
@@ -37,6 +40,8 @@ class Agent:
     server: Region | None
     on_reload: Callable[[], None]
     started_ns: int = 0
+    #: This server's part in a quorum; None where there is none.
+    quorum: Quorum | None = None
 
     def __post_init__(self) -> None:
         """Remember when it began."""
@@ -120,38 +125,36 @@ class Agent:
                 "state": "Leader" if self.server.is_leader else "Follower",
                 "num_peers": "0",
             }
-            found["serf"] = {"members": "1", "failed": "0", "left": "0"}
+            if self.quorum is not None:
+                found["raft"] |= {name: str(v) for name, v in self.quorum.facts().items()}
+            standings = [member.status for member in self.members()]
+            found["serf"] = {
+                "members": str(len(standings)),
+                "failed": str(standings.count("failed")),
+                "left": str(standings.count("left")),
+            }
         if self.node_id:
             found["client"] = {"node_id": self.node_id}
         return found
 
     def members(self) -> Sequence[AgentMember]:
-        """This server; others come with the quorum."""
-        if self.server is None:
+        """The region's servers that are known."""
+        if self.quorum is not None:
+            pairs: Sequence[tuple[Card, Standing]] = self.quorum.standings()
+        elif self.server is not None:
+            pairs = [(card_of(self.settings), "alive")]
+        else:
             return ()
-        settings = self.settings
-        host = advertised(settings.advertise.serf, settings.bind_addr)
-        tags = {
-            "role": "nomad",
-            "region": settings.region,
-            "dc": settings.datacenter,
-            "build": __version__,
-            "id": self.name,
-            "rpc_addr": host,
-            "port": str(settings.ports.rpc),
-            "raft_vsn": "3",
-            "bootstrap": "1",
-            "expect": str(settings.server.bootstrap_expect),
-        }
-        name = f"{settings.name}.{settings.region}"
-        return (AgentMember(name=name, addr=host, port=settings.ports.serf, tags=tags),)
+        return tuple(_member(card, standing) for card, standing in pairs)
 
     def servers(self) -> Sequence[str]:
         """Servers that the client talks to."""
         return self.settings.client.servers or self.peers()
 
     def peers(self) -> Sequence[str]:
-        """This server; others come with the quorum."""
+        """RPC addresses of the region's servers."""
+        if self.quorum is not None:
+            return tuple(card.rpc for card, _ in self.quorum.standings())
         host = advertised(self.settings.advertise.rpc, self.settings.bind_addr)
         return (f"{host}:{self.settings.ports.rpc}",)
 
@@ -171,17 +174,40 @@ class Agent:
             self.hub.leave(listener)
 
     async def join(self, addresses: Sequence[str]) -> int:
-        """Other servers come with the quorum."""
-        raise Unsupported([f"joining {', '.join(addresses)[:200]}"])
+        """Meet other servers; gives how many. Raises Invalid, Unsupported."""
+        if self.quorum is None or self.settings.dev:
+            raise Unsupported([f"joining {', '.join(addresses)[:200]} from this agent"])
+        return await self.quorum.join([meeting(address, self.settings) for address in addresses])
 
     async def force_leave(self, node: str, *, prune: bool) -> None:
-        """There is no other member that could have failed."""
+        """Remove a server that failed. Raises NotFound, Denied."""
         del prune
-        raise NotFound("member", node)
+        if self.quorum is None:
+            raise NotFound("member", node)
+        await self.quorum.force_leave(node)
 
     async def reload(self) -> None:
         """Read the configuration again."""
         self.on_reload()
+
+
+def _member(card: Card, standing: Standing) -> AgentMember:
+    host, _, port = card.rpc.rpartition(":")
+    tags = {
+        "role": "nomad",
+        "region": card.region,
+        "dc": card.datacenter,
+        "build": card.version,
+        "id": card.id or card.name,
+        "rpc_addr": host,
+        "port": port,
+        "raft_vsn": "3",
+        "expect": str(card.expect),
+    }
+    if card.expect == 1:
+        tags["bootstrap"] = "1"
+    name = f"{card.name}.{card.region}"
+    return AgentMember(name=name, addr=host, port=card.serf_port, tags=tags, status=standing)
 
 
 def _truth(value: bool) -> str:

@@ -142,6 +142,7 @@ class _Process:
             node_id=client.node_id if client is not None else "",
             server=region,
             on_reload=self.reload,
+            quorum=self.quorum,
         )
         if region is not None:
             http = HttpService(region, info, self.config, self.clock)
@@ -186,6 +187,11 @@ class _Process:
         executor = stack.enter_context(ThreadPoolExecutor(1, "scheduler"))
         region = Region(store, self.config, self.clock, executor=executor)
         services += [_After(opened, service) for service in (store, *region.services())]
+        if self.config.dev and not self.config.server.etcd_endpoints:
+            from hanse.cli.agent_quorum import alone
+
+            self.quorum, more = alone(self.config, region, store, self.clock)
+            services += [_After(opened, service) for service in more]
         return services, region, opened
 
     async def _one_of_several(

@@ -19,6 +19,7 @@ class MemoryAgent:
     server_enabled = True
     client_enabled = False
     prometheus = True
+    quorum: object | None = None
 
     def __init__(self, clock: Clock) -> None:
         """A server, started now."""

@@ -78,6 +78,11 @@ class AgentInfo(Protocol):
         """Whether `telemetry.prometheus_metrics` is on."""
         ...
 
+    @property
+    def quorum(self) -> object | None:
+        """This server's part in the quorum (`region.quorum.quorum.Quorum`), if it has one."""
+        ...
+
     def config(self) -> dict[str, object]:
         """The configuration with Nomad's keys, every secret replaced by `<redacted>`."""
         ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from hanse.config.model import AgentConfig
@@ -21,6 +22,7 @@ from region.api import (
     openapi,
     operator,
     parse,
+    quorum,
     refused,
     search,
     services,
@@ -31,10 +33,10 @@ from region.api.admitting import Admitting
 from region.api.agent import AgentInfo
 from region.api.allocorder import AllocOrder
 from region.api.allocstubs import StubCache
+from region.api.bodies import Workers
 from region.api.endpoint import Endpoint
 from region.api.events import EventBuffer
 from region.api.openapi import OpenApi
-from region.api.parse import Parsing
 from region.api.ports import RegionPort
 
 _ALL = (
@@ -49,6 +51,7 @@ _ALL = (
     status.routes,
     statuses.routes,
     operator.routes,
+    quorum.routes,
     search.routes,
     client_fs.routes,
     client_allocs.routes,
@@ -68,12 +71,13 @@ def endpoints() -> list[Endpoint]:
 
 def parts(region: RegionPort, agent: AgentInfo, config: AgentConfig) -> dict[str, Any]:
     """What the handlers share, by the name of its class."""
+    ready: asyncio.Event | None = getattr(region, "ready", None)
     made: tuple[Any, ...] = (
         Admitting(region, config),
         AllocOrder(region.state),
         StubCache(region.state),
-        Parsing(),
-        EventBuffer(region.state),
+        Workers(),
+        EventBuffer(region.state, lambda: ready is None or ready.is_set()),
         OpenApi(endpoints(), agent.version),
     )
     return {type(part).__name__: part for part in made}

@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 _LOOK_S = 0.5
 _PULSE_S = 1.0
 _READY_S = 15.0
-_REMOVED = "permanently removed from the cluster"
+_REMOVED = ("permanently removed from the cluster", "data-dir used by this member must be removed")
 
 
 class Keeper:
@@ -77,7 +77,8 @@ class Keeper:
     async def _look_for_removal(self, supervisor: Supervisor) -> None:
         while True:
             await self._clock.sleep(_LOOK_S)
-            if any(_REMOVED in words for words in supervisor.last_words):
+            said = supervisor.last_words
+            if any(phrase in words for words in said for phrase in _REMOVED):
                 aside = disk.retire(self._folder, self._neighbours.machine.record)
                 raise Denied(
                     f"this server ({self._base.name}) was removed from its cluster. Its old data "
@@ -137,7 +138,7 @@ class Pulse:
         async with maintenance(self._endpoint, clock=self._clock) as member:
             while True:
                 self.health = await self._ask(member)
-                await self._clock.sleep(_PULSE_S)
+                await self._clock.sleep(_PULSE_S if self.health.member_id else _PULSE_S / 5)
 
     async def _ask(self, member: Maintenance) -> Health:
         try:

@@ -24,6 +24,8 @@ class Seat:
     health: Health
     #: etcd leads here.
     raft_leads: bool
+    #: Its agent answers.
+    reachable: bool
     last_contact_s: float
 
 
@@ -55,7 +57,7 @@ def _seat(info: MemberInfo, known: Known) -> Seat:
             alive_s=now - known.started_at,
             own_seat=True,
         )
-        return _made(info, member, own.card, own.health, own.health, 0.0)
+        return _made(info, member, own.card, own.health, own.health, True, 0.0)
     for sight in known.sights.values():
         if _belongs(info, sight.card):
             health = sight.greeting.health
@@ -65,12 +67,14 @@ def _seat(info: MemberInfo, known: Known) -> Seat:
             member = _member(
                 info, sight.card.name, health, own.health, alive_s=since_s, dead_s=dead_s
             )
-            return _made(info, member, sight.card, health, own.health, now - sight.heard_at)
+            reachable = failing is None
+            contact_s = now - sight.heard_at
+            return _made(info, member, sight.card, health, own.health, reachable, contact_s)
     card = next((c for c in known.cards.values() if _belongs(info, c)), None)
     name = card.name if card is not None else info.name
     dead_s = now - known.started_at
     member = _member(info, name, Health(), own.health, alive_s=0.0, dead_s=dead_s)
-    return _made(info, member, card, Health(), own.health, dead_s)
+    return _made(info, member, card, Health(), own.health, False, dead_s)
 
 
 def _belongs(info: MemberInfo, card: Card) -> bool:
@@ -107,10 +111,19 @@ def _made(
     card: Card | None,
     health: Health,
     own: Health,
+    reachable: bool,
     last_contact_s: float,
 ) -> Seat:
-    leads = own.raft_leader == info.member_id
-    return Seat(member, info.peer_urls, info.client_urls, card, health, leads, last_contact_s)
+    return Seat(
+        member=member,
+        peer_urls=info.peer_urls,
+        client_urls=info.client_urls,
+        card=card,
+        health=health,
+        raft_leads=own.raft_leader == info.member_id,
+        reachable=reachable,
+        last_contact_s=last_contact_s,
+    )
 
 
 class Membership:

@@ -306,9 +306,10 @@ class Neighbours:
                 sight.alive_since = now
             sight.card, sight.greeting, sight.heard_at = card, greeting, now
             sight.failing_since, sight.refused = None, False
-        for old in [s for s in self.sights.values() if s.card.rpc == card.rpc]:
-            if old.card.id != card.id and old.failing_since is None:
-                old.failing_since = now
+        # Another server is there now: the old one has lost its data, or was removed.
+        for old in [s.card for s in self.sights.values() if s.card.rpc == card.rpc]:
+            if old.id != card.id:
+                del self.sights[old.id]
         for effect in self._do(self.machine.handle(Heard(greeting, now))):
             del effect  # Entering is asked for again by the next tick.
 

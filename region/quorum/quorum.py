@@ -257,7 +257,7 @@ class Quorum:
             own=self.neighbours.greeting(),
             started_at=self._started_at,
             now=self._clock.now(),
-            sights=self.neighbours.sights,
+            sights={sight.card.id: sight for sight in self._others()},
             cards=cards,
         )
 
@@ -274,7 +274,7 @@ class Quorum:
         """All servers that are known, with how they are, by name."""
         now = self._clock.now()
         found: dict[str, tuple[Card, Standing]] = {self.card.id: (self.card, "alive")}
-        for sight in self.neighbours.others():
+        for sight in self._others():
             found[sight.card.id] = (sight.card, sight.standing(now))
         if self._registry is not None:
             for card in self._registry.cards.values():
