@@ -38,6 +38,11 @@ class TaskFolders:
         """What nobody else may read."""
         return self.task / SECRETS
 
+    @property
+    def complete(self) -> bool:
+        """They are all there: the one made last is."""
+        return (self.task / "tmp").is_dir()
+
     def make(self, user: str = "") -> None:
         """Create what is missing; the secrets are `user`'s, if there is one. Raises OSError."""
         _folder(self.task, _SHARED_MODE)

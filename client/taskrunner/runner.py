@@ -102,6 +102,8 @@ class TaskRunner:
         match effect:
             case m.RunStage("configure", attempt):
                 self._configure(attempt)
+            case m.RunStage("folders", attempt) if self._has_folders():
+                self.feed(m.StageDone("folders", attempt))
             case m.RunStage(stage, attempt):
                 self._work = spawn(self._run_stage, stage, attempt)
             case m.StartTask(attempt):
@@ -120,6 +122,10 @@ class TaskRunner:
                 self._timer = spawn(self._sleep, serial, delay_ns)
 
     # Stages.
+
+    def _has_folders(self) -> bool:
+        """The allocation makes them for all its tasks; here they are only looked for."""
+        return self._folders.of_task(self.name).complete
 
     async def _run_stage(self, stage: str, attempt: int) -> None:
         try:
