@@ -20,6 +20,7 @@ from hanse.config.model import AgentConfig
 from hanse.errors import HanseError, Invalid, TooLarge
 from region.api import errors, respond
 from region.api.agent import AgentInfo
+from region.api.bodies import BODY_BYTES_MAX
 from region.api.cache import AnswerCache
 from region.api.endpoint import Answer, Call, Context, same_origin
 from region.api.errors import HTTPFailure
@@ -60,6 +61,7 @@ class Api:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer any request. Raises nothing but cancellation and broken connections."""
+        began = self._clock.now()
         headers = respond.base_headers(self._config.http_api_response_headers)
         try:
             response = await self._answer(request, headers)
@@ -75,6 +77,13 @@ class Api:
         except Exception:
             log.exception("request failed", method=request.method, path=request.path[:200])
             response = self._failed(headers, *errors.INTERNAL)
+        log.debug(
+            "request complete",
+            method=request.method,
+            path=request.path[:200],
+            status=response.status,
+            took_ms=round((self._clock.now() - began) * 1000, 1),
+        )
         self.context.agent.metrics.count(
             "nomad.agent.http.response", status=f"{response.status // 100}xx"
         )
@@ -96,7 +105,7 @@ class Api:
             headers.update(respond.cors_headers())
             return web.Response(status=204, headers=headers)
         endpoint = match.handlers.get(method) if method is not None else None
-        if endpoint is None:
+        if endpoint is None or (request.method == "HEAD" and endpoint.kind == "stream"):
             allowed = ("POST" if m == "PUT" else "HEAD" for m in match.handlers if m != "DELETE")
             raise HTTPFailure(*errors.INVALID_METHOD, Allow=", ".join((*match.handlers, *allowed)))
         if endpoint.cors:
@@ -140,7 +149,7 @@ class Api:
             headers["X-Nomad-NextToken"] = answer.next_token
 
     async def _body(self, request: web.Request) -> bytes:
-        limit = self._config.limits.http_body_bytes_max
+        limit = min(self._config.limits.http_body_bytes_max, BODY_BYTES_MAX)
         if request.content_length is not None and request.content_length > limit:
             raise TooLarge("request body", size=request.content_length, size_max=limit)
         try:
@@ -200,7 +209,8 @@ def _by_name(values: object) -> Mapping[str, Sequence[str]]:
 def build_app(region: RegionPort, agent: AgentInfo, *, config: AgentConfig) -> web.Application:
     """The HTTP API as an application of aiohttp's server."""
     api = Api(region, agent, config)
-    app = web.Application(client_max_size=config.limits.http_body_bytes_max)
+    limit = min(config.limits.http_body_bytes_max, BODY_BYTES_MAX)
+    app = web.Application(client_max_size=limit)
     app[API] = api
     app.router.add_route("*", r"/{path:[\s\S]*}", api.handle)
     return app

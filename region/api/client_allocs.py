@@ -10,6 +10,7 @@ from hanse.rpc.messages import AllocRequest, MetaRequest
 from hanse.structs.service import CheckQueryResult
 from hanse.structs.stats import AllocResourceUsage, HostStats
 from hanse.structs.wire import Wire
+from region.api.bodies import decode
 from region.api.endpoint import Answer, Call, Param, Routes, written
 from region.api.errors import ENTERPRISE_ONLY, HTTPFailure
 from region.api.job_writes import Written
@@ -24,7 +25,6 @@ from region.api.node_calls import (
 )
 from region.api.ports import Topic
 from region.api.views import group_of, job_of
-from region.jobs.decode import decode_body
 
 routes = Routes("Client")
 
@@ -102,7 +102,7 @@ async def node_meta(call: Call) -> Answer:
 )
 async def put_node_meta(call: Call) -> Answer:
     """Change a node's metadata while it runs."""
-    request, _ = decode_body(NodeMetaRequest, call.body)
+    request = await decode(call, NodeMetaRequest)
     changes = meta_changes(request.meta)
     node_id = node_of(call, request.node_id)
     return await json_of(call, node_id, "NodeMeta", MetaRequest(changes=changes))
@@ -178,7 +178,7 @@ async def restart_alloc(call: Call) -> Answer:
     """Restart tasks where they are."""
     request = AllocRestartRequest()
     if call.body.strip():
-        request, _ = decode_body(AllocRestartRequest, call.body)
+        request = await decode(call, AllocRestartRequest)
     if request.all_tasks and request.task_name:
         raise Invalid("", "AllTasks and TaskName cannot be given together")
     _check_task(call, request.task_name)
@@ -198,7 +198,7 @@ async def restart_alloc(call: Call) -> Answer:
 )
 async def signal_alloc(call: Call) -> Answer:
     """Send a signal to tasks."""
-    request, _ = decode_body(AllocSignalRequest, call.body)
+    request = await decode(call, AllocSignalRequest)
     if not request.signal:
         raise Invalid("", "must provide a signal")
     _check_task(call, request.task)

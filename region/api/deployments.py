@@ -10,10 +10,10 @@ from hanse.structs.deployment import Deployment, DeploymentUpdateResponse
 from hanse.structs.wire import Wire
 from region.api import params
 from region.api.allocstubs import stubs
+from region.api.bodies import decode
 from region.api.endpoint import Answer, Call, Routes, json_answer, written
 from region.api.errors import ENTERPRISE_ONLY, HTTPFailure
 from region.api.lists import Listing, answer_list, encoded, read_index_token
-from region.jobs.decode import decode_body
 
 routes = Routes("Deployments")
 
@@ -130,7 +130,7 @@ async def fail_deployment(call: Call) -> Answer:
 )
 async def pause_deployment(call: Call) -> Answer:
     """Hold a deployment, or go on with it."""
-    request, _ = decode_body(DeploymentPauseRequest, call.body)
+    request = await decode(call, DeploymentPauseRequest)
     found = _same(call, request.deployment_id)
     return _updated(await call.region.pause_deployment(found.id, request.pause))
 
@@ -144,7 +144,7 @@ async def pause_deployment(call: Call) -> Answer:
 )
 async def promote_deployment(call: Call) -> Answer:
     """Let canaries take over."""
-    request, _ = decode_body(DeploymentPromoteRequest, call.body)
+    request = await decode(call, DeploymentPromoteRequest)
     found = _same(call, request.deployment_id)
     if request.all == bool(request.groups):
         raise Invalid("", "either All or Groups must be set, and not both")
@@ -161,7 +161,7 @@ async def promote_deployment(call: Call) -> Answer:
 )
 async def set_allocation_health(call: Call) -> Answer:
     """Say which allocations of a deployment are well."""
-    request, _ = decode_body(DeploymentAllocHealthRequest, call.body)
+    request = await decode(call, DeploymentAllocHealthRequest)
     found = _same(call, request.deployment_id)
     healthy, unhealthy = request.healthy_allocation_i_ds, request.unhealthy_allocation_i_ds
     if not healthy and not unhealthy:

@@ -54,6 +54,8 @@ class Answer:
     index: int | None = None
     next_token: str = ""
     headers: dict[str, str] = field(default_factory=dict[str, str])
+    #: The compressed body, once somebody wanted it.
+    packed: dict[str, bytes] = field(default_factory=dict[str, bytes])
 
 
 @dataclass(slots=True)

@@ -26,7 +26,7 @@ from region.api.views import ApiAllocation, alloc_view, job_of, job_view
 
 #: Revisions that are remembered, and objects in all of them together.
 REVISIONS_MAX = 1000
-CHANGES_MAX = 50_000
+CHANGES_MAX = 20_000
 
 TOPICS = frozenset(
     "* Job Evaluation Allocation Deployment Node NodePool Service HostVolume CSIVolume CSIPlugin "
@@ -66,9 +66,10 @@ class Lagged(Exception):
 class EventBuffer:
     """The last revisions, and who waits for the next."""
 
-    def __init__(self, state: StatePort) -> None:
-        """Follow the state from now on."""
+    def __init__(self, state: StatePort, loaded: Callable[[], bool] = lambda: True) -> None:
+        """Follow the state once it is `loaded`: what was there before is no event."""
         self._state = state
+        self._loaded = loaded
         self._revisions: deque[Revision] = deque()
         self._changes = 0
         self._next = 0
@@ -77,7 +78,14 @@ class EventBuffer:
 
     def on_applied(self, applied: AppliedPort) -> None:
         """Take in one revision."""
-        if not applied.changes:
+        if not applied.changes or not self._loaded():
+            return
+        if len(applied.changes) > CHANGES_MAX:
+            # So much at once is a new beginning; whoever follows must begin anew as well.
+            self._revisions.clear()
+            self._changes = 0
+            self._next += 1
+            self._wake()
             return
         self._revisions.append(Revision(self._next, applied))
         self._next += 1
@@ -87,6 +95,9 @@ class EventBuffer:
         ):
             gone = self._revisions.popleft()
             self._changes -= len(gone.applied.changes) if gone.applied else len(gone.events)
+        self._wake()
+
+    def _wake(self) -> None:
         if self._waiting is not None:
             self._waiting.set()
             self._waiting = None
@@ -102,9 +113,9 @@ class EventBuffer:
         """The revisions from `number` on. Raises Lagged."""
         if number >= self._next:
             return []
-        first = self._revisions[0].number
-        if number < first:
+        if not self._revisions or number < self._revisions[0].number:
             raise Lagged
+        first = self._revisions[0].number
         found = [self._revisions[i] for i in range(number - first, len(self._revisions))]
         for revision in found:
             self._encode(revision)

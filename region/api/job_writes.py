@@ -23,10 +23,10 @@ from hanse.structs.job import Job
 from hanse.structs.wire import Wire
 from region.api import params
 from region.api.admitting import Admitting
+from region.api.bodies import decode, decode_job
 from region.api.endpoint import Answer, Call, Param, Routes, written
 from region.api.errors import no_path_to_region
 from region.api.jobs import NO_JOB, found_job, replaced
-from region.jobs.decode import decode_body, decode_job_body
 
 routes = Routes("Jobs")
 
@@ -115,7 +115,7 @@ def _eval_priority(call: Call, body: int = 0) -> int:
 
 
 async def _register(call: Call) -> Answer:
-    body, warnings = decode_job_body(JobRegisterRequest, call.body)
+    body, warnings = await decode_job(call, JobRegisterRequest)
     job, region = placed(call, body)
     check_region(call, job, region)
     response = await call.region.register_job(
@@ -167,7 +167,7 @@ async def register_named_job(call: Call) -> Answer:
 )
 async def plan_job(call: Call) -> Answer:
     """Say what registering this job would do; nothing is changed."""
-    body, warnings = decode_job_body(JobPlanRequest, call.body)
+    body, warnings = await decode_job(call, JobPlanRequest)
     job, region = placed(call, body)
     check_region(call, job, region)
     response = await call.region.plan_job(job, diff=body.diff)
@@ -182,7 +182,7 @@ async def plan_job(call: Call) -> Answer:
 )
 async def validate_job(call: Call) -> Answer:
     """Say what is wrong with a job; an answer of 200 in any case."""
-    body, warnings = decode_job_body(JobValidateRequest, call.body)
+    body, warnings = await decode_job(call, JobValidateRequest)
     if body.job is None:
         raise Invalid("", "Job must be specified")
     own = call.region.name
@@ -256,7 +256,7 @@ async def evaluate_job(call: Call) -> Answer:
     """Look at a job again."""
     request = JobEvaluateRequest(job_id=call.args["job_id"])
     if call.body.strip():
-        request, _ = decode_body(JobEvaluateRequest, call.body)
+        request = await decode(call, JobEvaluateRequest)
         if not request.job_id:
             raise Invalid("", "Job ID must be specified")
         if request.job_id != call.args["job_id"]:
@@ -294,7 +294,7 @@ def _same_job(call: Call, job_id: str) -> Job:
 )
 async def revert_job(call: Call) -> Answer:
     """Register an older version of a job anew."""
-    request, _ = decode_body(JobRevertRequest, call.body)
+    request = await decode(call, JobRevertRequest)
     job = _same_job(call, request.job_id)
     if request.job_version < 0:
         raise Invalid("JobVersion", "must not be negative")
@@ -321,7 +321,7 @@ class Written(Wire, frozen=True, kw_only=True):
 )
 async def set_stable(call: Call) -> Answer:
     """Mark a version of a job stable, or not."""
-    request, _ = decode_body(JobStabilityRequest, call.body)
+    request = await decode(call, JobStabilityRequest)
     job = _same_job(call, request.job_id)
     index = await call.region.set_job_stable(
         job.namespace, job.id, request.job_version, request.stable
@@ -339,7 +339,7 @@ async def set_stable(call: Call) -> Answer:
 )
 async def scale_job(call: Call) -> Answer:
     """Change a group's count, or record an event beside it."""
-    request, _ = decode_body(JobScaleRequest, call.body)
+    request = await decode(call, JobScaleRequest)
     job_id = call.args["job_id"]
     if request.job_id and request.job_id != job_id:
         raise Invalid("", "JobID not same as job name")
@@ -391,7 +391,7 @@ class TagVersionResponse(Wire, frozen=True, kw_only=True):
 )
 async def tag_version(call: Call) -> Answer:
     """Give a version of a job a name."""
-    request, _ = decode_body(TagVersionRequest, call.body)
+    request = await decode(call, TagVersionRequest)
     call.write_namespace()
     job = found_job(call)
     if request.version < 0:

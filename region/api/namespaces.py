@@ -5,10 +5,10 @@ from __future__ import annotations
 from hanse.errors import Invalid, NotFound, Unsupported
 from hanse.structs.wire import Wire
 from region.api import params
+from region.api.bodies import decode
 from region.api.endpoint import Answer, Call, Param, Routes, json_answer
 from region.api.lists import Listing, answer_list, encoded, read_id_token
 from region.api.query import list_options
-from region.jobs.decode import decode_body
 
 routes = Routes("Namespaces")
 
@@ -79,14 +79,14 @@ def _refuse(name: str) -> Answer:
 @routes.write("/v1/namespace", body=Namespace)
 async def put_namespace(call: Call) -> Answer:
     """Make or change a namespace: only the default one exists so far."""
-    body, _ = decode_body(Namespace, call.body)
+    body = await decode(call, Namespace)
     return _refuse(body.name)
 
 
 @routes.write("/v1/namespace/{namespace}", body=Namespace)
 async def put_named_namespace(call: Call) -> Answer:
     """Make or change a namespace: only the default one exists so far."""
-    body, _ = decode_body(Namespace, call.body)
+    body = await decode(call, Namespace)
     if body.name not in ("", call.args["namespace"]):
         raise Invalid("", "namespace name does not match that of the path")
     return _refuse(call.args["namespace"])

@@ -10,6 +10,7 @@ from hanse.structs.node import DrainSpec, Node, NodeListStub
 from hanse.structs.wire import Wire
 from region.api import params
 from region.api.allocstubs import maker
+from region.api.bodies import decode
 from region.api.endpoint import Answer, Call, Param, Routes, encode, json_answer, written
 from region.api.jobs import META, job_listing
 from region.api.lists import (
@@ -22,7 +23,6 @@ from region.api.lists import (
 )
 from region.api.query import list_options
 from region.api.views import ApiAllocation, ApiNode, alloc_view, node_stub, node_view
-from region.jobs.decode import decode_body
 
 routes = Routes("Nodes")
 
@@ -143,7 +143,7 @@ def _same_node(call: Call, node_id: str) -> Node:
 )
 async def drain_node(call: Call) -> Answer:
     """Drain a node, or stop draining it."""
-    request, _ = decode_body(NodeUpdateDrainRequest, call.body)
+    request = await decode(call, NodeUpdateDrainRequest)
     node = _same_node(call, request.node_id)
     evals, index = await call.region.drain_node(
         node.id, request.drain_spec, request.mark_eligible, request.meta
@@ -160,7 +160,7 @@ async def drain_node(call: Call) -> Answer:
 )
 async def set_eligibility(call: Call) -> Answer:
     """Allow or forbid new allocations on a node."""
-    request, _ = decode_body(NodeEligibilityRequest, call.body)
+    request = await decode(call, NodeEligibilityRequest)
     node = _same_node(call, request.node_id)
     if request.eligibility not in ("eligible", "ineligible"):
         raise Invalid("", f"invalid scheduling eligibility {request.eligibility[:100]!r}")
@@ -244,14 +244,14 @@ async def read_pool(call: Call) -> Answer:
 @routes.write("/v1/node/pools", body=NodePool)
 async def put_pool(call: Call) -> Answer:
     """Make or change a node pool: only the built-in ones exist so far."""
-    pool, _ = decode_body(NodePool, call.body)
+    pool = await decode(call, NodePool)
     return _refuse_pool(pool.name, "modified")
 
 
 @routes.write("/v1/node/pool/{pool}", body=NodePool)
 async def put_named_pool(call: Call) -> Answer:
     """Make or change a node pool: only the built-in ones exist so far."""
-    decode_body(NodePool, call.body)
+    await decode(call, NodePool)
     return _refuse_pool(call.args["pool"], "modified")
 
 

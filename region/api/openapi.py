@@ -172,6 +172,7 @@ def _responses(endpoint: Endpoint, schemas: dict[Any, Json]) -> Json:
     responses["400"] = {"description": "The request is wrong.", "content": _ERROR}
     if endpoint.body is not None:
         responses["413"] = {"description": "The body is too large.", "content": _ERROR}
+        responses["429"] = {"description": "Too many large bodies at once.", "content": _ERROR}
     for status, why in sorted(endpoint.statuses.items()):
         responses[str(status)] = {"description": why, "content": _ERROR}
     responses["500"] = {

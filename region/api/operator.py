@@ -9,9 +9,9 @@ from msgspec.structs import replace
 from hanse.errors import Invalid
 from hanse.structs.api import SchedulerConfiguration
 from hanse.structs.wire import Wire
+from region.api.bodies import decode
 from region.api.endpoint import Answer, Call, Param, Routes, encode, written
 from region.api.jobs import with_query_meta
-from region.jobs.decode import decode_body
 
 routes = Routes("Operator")
 
@@ -55,7 +55,7 @@ class SchedulerSetResponse(Wire, frozen=True, kw_only=True):
 )
 async def set_scheduler_config(call: Call) -> Answer:
     """Set how the scheduler decides."""
-    config, _ = decode_body(SchedulerConfiguration, call.body)
+    config = await decode(call, SchedulerConfiguration)
     if config.scheduler_algorithm not in ("", "binpack", "spread"):
         raise Invalid("", f"invalid scheduler algorithm {config.scheduler_algorithm[:100]!r}")
     if not config.scheduler_algorithm:

@@ -49,9 +49,22 @@ def accepts_gzip(header: str) -> bool:
     return False
 
 
-def pretty(body: bytes) -> bytes:
-    """The same JSON, indented by four spaces, with a newline at the end."""
-    return msgspec.json.format(body, indent=4) + b"\n" if body else body
+def pretty(pieces: list[bytes]) -> list[bytes]:
+    """The same JSON, indented by four spaces, with a newline at the end.
+
+    Several pieces are those of a list (`region.api.lists.Pieces`), and are indented one by one.
+    """
+    if len(pieces) == 1:
+        return [msgspec.json.format(pieces[0], indent=4) + b"\n"]
+    out: list[bytes] = []
+    for piece in pieces:
+        inner = piece[1:] if piece[:1] in (b"[", b",") else piece
+        inner = inner.removesuffix(b"]") if piece is pieces[-1] else inner
+        if inner:
+            lines = msgspec.json.format(b"[" + inner + b"]", indent=4)
+            out.append((b",\n" if out else b"[\n") + lines[2:-2])
+    out.append(b"\n]\n")
+    return out
 
 
 def gzipped(pieces: list[bytes]) -> bytes:
@@ -73,14 +86,18 @@ async def send(
         return web.Response(status=answer.status, headers=headers)
     headers["Content-Type"] = answer.content_type
     if indent and answer.content_type == "application/json":
-        whole = b"".join(pieces)
         small = size <= INLINE_BYTES_MAX
-        pieces = [pretty(whole) if small else await off_loop(pretty, whole)]
-        size = len(pieces[0])
+        pieces = pretty(pieces) if small else await off_loop(pretty, pieces)
+        size = sum(map(len, pieces))
     if size >= GZIP_BYTES_MIN and accepts_gzip(request.headers.get("Accept-Encoding", "")):
-        small = size <= INLINE_BYTES_MAX
-        pieces = [gzipped(pieces) if small else await off_loop(gzipped, pieces)]
-        size = len(pieces[0])
+        packed = None if indent else answer.packed.get("gzip")
+        if packed is None:
+            small = size <= INLINE_BYTES_MAX
+            packed = gzipped(pieces) if small else await off_loop(gzipped, pieces)
+            if not indent:
+                answer.packed["gzip"] = packed
+        pieces = [packed]
+        size = len(packed)
         headers["Content-Encoding"] = "gzip"
     if size <= WHOLE_BYTES_MAX or request.method == "HEAD":
         body = pieces[0] if len(pieces) == 1 else b"".join(pieces)

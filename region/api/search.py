@@ -8,10 +8,10 @@ from itertools import islice
 from hanse.errors import Invalid
 from hanse.structs.wire import Wire
 from region.api import params
+from region.api.bodies import decode
 from region.api.endpoint import Answer, Call, Routes, encode
 from region.api.jobs import with_query_meta
 from region.api.lists import Pacer
-from region.jobs.decode import decode_body
 
 routes = Routes("Search")
 
@@ -134,7 +134,7 @@ async def _matching(
 )
 async def search(call: Call) -> Answer:
     """Find IDs that begin with a prefix."""
-    request, _ = decode_body(SearchRequest, call.body)
+    request = await decode(call, SearchRequest)
     namespace = _namespace(call, request.namespace)
     matches: dict[str, list[str]] = {}
     truncations: dict[str, bool] = {}
@@ -210,7 +210,7 @@ def _inside_jobs(call: Call, context: str, namespace: str) -> Iterator[FuzzyMatc
 )
 async def fuzzy_search(call: Call) -> Answer:
     """Find names that contain a text; ID-only contexts are searched by prefix."""
-    request, _ = decode_body(FuzzySearchRequest, call.body)
+    request = await decode(call, FuzzySearchRequest)
     if not TERM_CHARS_MIN <= len(request.text) <= TERM_CHARS_MAX:
         raise Invalid(
             "",

@@ -15,12 +15,12 @@ from hanse.structs.deployment import Deployment
 from hanse.structs.job import Job
 from hanse.structs.wire import Wire
 from region.api import params
+from region.api.bodies import decode
 from region.api.endpoint import Answer, Call, Param, Routes
 from region.api.lists import Listing, answer_list, encoded, read_index_token
 from region.api.ports import StatePort, Topic
 from region.api.query import list_options
 from region.api.views import job_view
-from region.jobs.decode import decode_body
 
 routes = Routes("Jobs")
 
@@ -153,7 +153,7 @@ async def named_statuses(call: Call) -> Answer:
     """The same of the jobs that the body names."""
     request = JobStatusesRequest()
     if call.body.strip():
-        request, _ = decode_body(JobStatusesRequest, call.body)
+        request = await decode(call, JobStatusesRequest)
     names = dict.fromkeys((item.namespace or "default", item.id) for item in request.jobs)
     found = [call.state.job(namespace, job_id) for namespace, job_id in list(names)[:JOBS_MAX]]
     return await _answer(call, [job for job in found if job is not None])

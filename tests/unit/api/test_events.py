@@ -131,6 +131,32 @@ def test_the_buffer_is_bounded_and_a_slow_follower_is_told(
     assert buffer.start(10**9) == 10
 
 
+def test_what_was_there_when_the_state_was_loaded_is_no_event(
+    region: MemoryRegion, job: MakeJob
+) -> None:
+    loaded: list[bool] = []
+    buffer = EventBuffer(region.state, lambda: bool(loaded))
+    region.state.put(job("a"))
+    loaded.append(True)
+    region.state.put(job("b"))
+    assert [event.key for event in buffer.after(0)[0].events] == ["b"]
+
+
+def test_after_a_change_that_is_too_large_everybody_begins_anew(
+    region: MemoryRegion, job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "CHANGES_MAX", 3)
+    buffer = EventBuffer(region.state)
+    region.state.put(job("a"))
+    region.state.put(*(job(str(number)) for number in range(4)))
+    for number in (0, 1):
+        with pytest.raises(Lagged):
+            buffer.after(number)
+    assert buffer.start(0) == 2
+    region.state.put(job("b"))
+    assert [event.key for event in buffer.after(2)[0].events] == ["b"]
+
+
 async def lines(response: ClientResponse, count: int) -> list[Any]:
     return [json.loads(await response.content.readline()) for _ in range(count)]
 

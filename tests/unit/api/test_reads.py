@@ -207,8 +207,13 @@ async def test_a_large_list_is_whole_compressed_or_not(
     region.state.put(job(), node, *map(alloc, range(3000)))
     for encoding in ("identity", "gzip"):
         headers = {"Accept-Encoding": encoding}
-        found = await (await client.get("/v1/allocations", headers=headers)).json()
-        assert [int(item["ID"][:8], 16) for item in found] == list(range(3000))
+        for query in ("", "?pretty"):
+            response = await client.get(f"/v1/allocations{query}", headers=headers)
+            text = await response.text()
+            found = json.loads(text)
+            assert [int(item["ID"][:8], 16) for item in found] == list(range(3000))
+            if query:
+                assert text == json.dumps(found, indent=4) + "\n"
 
 
 async def test_secrets_of_nodes_are_never_shown(
