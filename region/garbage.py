@@ -27,6 +27,7 @@ from hanse.structs.allocation import (
 )
 from hanse.structs.ids import IdStream
 from hanse.structs.job import Job
+from region.alarm import give_way
 from region.deploy.decide import OVER
 from region.state.codec import encode
 from region.state.entries import JobEntry
@@ -73,6 +74,11 @@ class Piece(NamedTuple):
     writes: tuple[Put | Delete, ...]
 
 
+#: Nothing to write: a pause in a long search, so that others get their turn.
+PAUSE = Piece((), ())
+_PAUSE_EVERY = 50
+
+
 class Collector:
     """Collects from time to time while this server leads."""
 
@@ -98,13 +104,17 @@ async def collect(leading: Leading, ages: Ages) -> int:
     """Collect once; gives how many writes that took."""
     count = 0
     now_ns = leading.clock.wall_ns()
-    for stage in (dead_jobs, dead_allocs, dead_evals, dead_deployments, dead_nodes):
-        for piece in list(stage(leading.state, ages, now_ns)):
-            count += len(piece.writes)
-            await leading.commit(piece.compares, piece.writes)
-    for piece in list(packed(leading.state, leading.ids(), now_ns)):
-        count += len(piece.writes)
-        await leading.commit(piece.compares, piece.writes)
+    stages = [
+        stage(leading.state, ages, now_ns)
+        for stage in (dead_jobs, dead_allocs, dead_evals, dead_deployments, dead_nodes)
+    ]
+    for stage in (*stages, packed(leading.state, leading.ids(), now_ns)):
+        for piece in stage:
+            if piece.writes:
+                count += len(piece.writes)
+                await leading.commit(piece.compares, piece.writes)
+            else:
+                await give_way()
     if count:
         log.info("garbage collected", writes=count)
     return count
@@ -115,9 +125,13 @@ async def collect(leading: Leading, ages: Ages) -> int:
 
 def dead_jobs(state: State, ages: Ages, now_ns: int) -> Iterator[Piece]:
     """Jobs that are over, with all that belongs to them."""
-    for entry in list(state.tables.jobs.values()):
+    for number, entry in enumerate(list(state.tables.jobs.values())):
+        if number % _PAUSE_EVERY == 0:
+            yield PAUSE
         job = entry.job
-        if job is None or not _job_is_over(state, entry, job):
+        if job is None or state.tables.jobs.get(entry.key) is not entry:
+            continue
+        if not _job_is_over(state, entry, job):
             continue
         last_ns = max(
             job.submit_time,
@@ -158,7 +172,9 @@ def _forget_job(state: State, entry: JobEntry) -> Iterator[Piece]:
 def dead_allocs(state: State, ages: Ages, now_ns: int) -> Iterator[Piece]:
     """Allocations that nothing depends on any more, block by block."""
     tables, keys = state.tables, state.keys
-    for block_id, block in list(tables.blocks.items()):
+    for number, (block_id, block) in enumerate(list(tables.blocks.items())):
+        if number % _PAUSE_EVERY == 0:
+            yield PAUSE
         held = [tables.allocs[i] for i in block.alloc_ids if i in tables.allocs]
         kept = [a for a in held if not _alloc_may_go(state, a, ages, now_ns)]
         if len(kept) == len(held) and held:
@@ -234,7 +250,7 @@ def dead_evals(state: State, ages: Ages, now_ns: int) -> Iterator[Piece]:
 def dead_deployments(state: State, ages: Ages, now_ns: int) -> Iterator[Piece]:
     """Deployments that are over and have no live allocation."""
     doomed: list[str] = []
-    for deployment_id, entry in state.tables.deployments.items():
+    for deployment_id, entry in list(state.tables.deployments.items()):
         stored = entry.stored
         if stored is None or stored.status not in OVER:
             continue
@@ -274,7 +290,9 @@ def packed(state: State, ids: IdStream, now_ns: int) -> Iterator[Piece]:
 
 
 def _merged_reports(state: State, now_ns: int) -> Iterator[Piece]:
-    for node_id, entry in list(state.tables.nodes.items()):
+    for number, (node_id, entry) in enumerate(list(state.tables.nodes.items())):
+        if number % _PAUSE_EVERY == 0:
+            yield PAUSE
         if len(entry.segments) <= SEGMENTS_MAX:
             continue
         statuses = tuple(

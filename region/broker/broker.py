@@ -284,6 +284,8 @@ class Broker:
             self.counters.placements += len(plan.placements)
         else:
             self.counters.stale += 1
+            for evaluation in plan.evaluations:
+                self.queue.will_not_block(evaluation.id)
             self._events.append(tuple(placement.id for placement in plan.placements))
         self.queue.done(ticket.key, not_before_ns=rest_ns)
 

@@ -115,6 +115,10 @@ class EvalQueue:
         """A plan will store this blocked evaluation: remember what its pass had seen."""
         self._seen_until[eval_id] = ticket.capacity
 
+    def will_not_block(self, eval_id: str) -> None:
+        """The plan that would have stored this blocked evaluation is not stored."""
+        self._seen_until.pop(eval_id, None)
+
     def still_blocked(self, ticket: Ticket, evaluation: Evaluation) -> None:
         """A pass over a blocked evaluation placed nothing: it sleeps on, with news of classes."""
         self._blocked.setdefault(ticket.key, {})[evaluation.id] = evaluation

@@ -31,8 +31,8 @@ _RETRY_S = 0.2
 
 @dataclass
 class _Report:
+    stored: Callable[[], None]
     statuses: dict[str, AllocStatus] = field(default_factory=dict)
-    stored: list[Callable[[], None]] = field(default_factory=list)
 
 
 class StatusWriter:
@@ -53,14 +53,15 @@ class StatusWriter:
 
         What the node says of others' allocations is dropped, as is what nobody knows any more.
         """
-        report = self._waiting.setdefault(node_id, _Report())
+        report = self._waiting.setdefault(node_id, _Report(stored))
+        # One acknowledgement is enough: the last one names all before it.
+        report.stored = stored
         for status in statuses:
             alloc = self._writer.state.allocation(status.alloc_id)
             if alloc is not None and alloc.node_id != node_id:
                 log.warning("status of a foreign allocation", node=node_id, alloc=alloc.id)
             elif alloc is not None:
                 report.statuses[status.alloc_id] = status
-        report.stored.append(stored)
         self._alarm.ring()
 
     async def run(self) -> None:
@@ -86,8 +87,7 @@ class StatusWriter:
         for txn in self._transactions(reports):
             await self._store(txn)
         for report in reports.values():
-            for stored in report.stored:
-                stored()
+            report.stored()
 
     def _transactions(self, reports: dict[str, _Report]) -> Iterator[Txn]:
         """Segments, each with evaluations of the jobs that it reports failures of."""

@@ -70,7 +70,8 @@ class State:
             applied, topics = applying.apply(
                 self.tables, revision, events, watched=len(self.waiters) > 0
             )
-            self._sorted_jobs = None
+            if any(c.table == "jobs" and (c.old is None or c.new is None) for c in applied.changes):
+                self._sorted_jobs = None
             if len(self.tables.unreadable) > unreadable:
                 log.error("stored values cannot be read", keys=list(self.tables.unreadable)[-5:])
             self.waiters.wake(topics)
