@@ -214,7 +214,9 @@ def missing_argument(name: str, body: AnyBody) -> Fault:
 
 def _unknown_argument(attribute: Attribute, names: list[str], blocks: Mapping[str, int]) -> Fault:
     hint = did_you_mean(attribute.name, names)
-    if attribute.name in blocks:
+    if attribute.name == "Job" and "job" in blocks:
+        hint = "this looks like the API's JSON, which is submitted with -json"
+    elif attribute.name in blocks:
         hint = f"did you mean a block? {attribute.name} {{ … }}, without an equals sign"
     elif not hint and (near := did_you_mean(attribute.name, blocks)):
         hint = near

@@ -315,7 +315,7 @@ def _as_operand(value: Value, node: Expression, kind: Type, side: str) -> Value:
             "Invalid operand", f"Unsuitable value for the {side}: {problem}.", node.span
         ) from None
     if converted is None:
-        raise Fault("Invalid operand", f"The {side} is null.", node.span)
+        raise Fault("Operation failed", f"The {side} is null.")
     return converted
 
 
@@ -381,36 +381,47 @@ def _operate(node: Binary, left: Value, right: Value, scope: Scope) -> Value:
 
 
 def _conditional(node: Conditional, scope: Scope) -> Value:
-    condition = _condition(node.condition, scope, "Incorrect condition type")
-    chosen, other = (node.then, node.otherwise) if condition else (node.otherwise, node.then)
-    value = evaluate(chosen, scope)
+    """Both results are evaluated, for their types; a mistake in the one not chosen is none."""
+    then, otherwise = _attempt(node.then, scope), _attempt(node.otherwise, scope)
+    common: Type = DYNAMIC
+    if not isinstance(then, Fault) and not isinstance(otherwise, Fault):
+        common = _common_type(node, then, otherwise, scope)
+    holds = _condition(node.condition, scope, "Incorrect condition type")
+    chosen = then if holds else otherwise
+    if isinstance(chosen, Fault):
+        raise chosen
     try:
-        alternative = evaluate(other, scope)
-    except Exhausted:
-        raise
-    except Fault:
-        return value
-    if value is None or alternative is None:
-        return value
-    if isinstance(value, (Sequence, Mapped)) or isinstance(alternative, (Sequence, Mapped)):
-        scope.budget.charge(_weight(value) + _weight(alternative))
-    common = unify([type_of(value), type_of(alternative)])
-    if common is None:
-        first, second = (value, alternative) if condition else (alternative, value)
-        raise Fault(
-            "Inconsistent conditional result types",
-            "Both results of a conditional must have a common type. The first one is"
-            f" {name_of(first)}, the second one is {name_of(second)}.",
-            (node.then.span[0], node.otherwise.span[1]),
-        )
-    try:
-        return convert(value, common)
+        return convert(chosen, common)
     except CannotConvert as problem:
         raise Fault(
             "Inconsistent conditional result types",
             f"The result cannot take the common type of both: {problem}.",
-            chosen.span,
+            (node.then if holds else node.otherwise).span,
         ) from None
+
+
+def _common_type(node: Conditional, then: Value, otherwise: Value, scope: Scope) -> Type:
+    if then is None or otherwise is None:
+        return DYNAMIC
+    scope.budget.charge(_weight(then) + _weight(otherwise))
+    common = unify([type_of(then), type_of(otherwise)])
+    if common is None:
+        raise Fault(
+            "Inconsistent conditional result types",
+            "Both results of a conditional must have a common type. The first one is"
+            f" {name_of(then)}, the second one is {name_of(otherwise)}.",
+            (node.then.span[0], node.otherwise.span[1]),
+        )
+    return common
+
+
+def _attempt(node: Expression, scope: Scope) -> Value | Fault:
+    try:
+        return evaluate(node, scope)
+    except Exhausted:
+        raise
+    except Fault as fault:
+        return fault
 
 
 def _weight(value: Value) -> int:

@@ -156,19 +156,25 @@ class ExpressionParser:
         if kind == tk.OPEN_HEREDOC:
             return templates.heredoc(self)
         summary = "Missing expression" if kind == tk.END else "Invalid expression"
-        raise Fault(summary, f"Expected a value here, not {describe(token)}.", token.span)
+        hint = ""
+        if kind == tk.NEWLINE:
+            hint = "an expression goes on in the next line only inside brackets or parentheses"
+        raise Fault(summary, f"Expected a value here, not {describe(token)}.", token.span, hint)
 
     def _number(self) -> Expression:
         token = self.read()
         try:
             return Literal(parse_number(token.text), token.span)
+        except ValueError:
+            detail = "A number has at most one decimal point, before the exponent."
+            raise Fault("Invalid number literal", detail, token.span) from None
         except Fault as fault:
             fault.span = token.span
             raise
 
     def _named(self) -> Expression:
         token = self.read()
-        following = self.tokens[self.position].kind
+        following = self.peek().kind
         if following in ("(", "::"):
             return self._call(token)
         if token.text in KEYWORDS:
@@ -192,7 +198,7 @@ class ExpressionParser:
 
     def _call(self, name: Token) -> Expression:
         full_name = name.text
-        while self.tokens[self.position].kind == "::":
+        while self.peek().kind == "::":
             self.read()
             part = self.read()
             if part.kind != tk.IDENT:
@@ -421,7 +427,6 @@ class ExpressionParser:
         if self.read().kind == ".":
             return self._dotted_step()
         start = self.previous_end() - 1
-        self.newlines.append(False)
         if self.peek().kind == "*":
             self.read()
             closing = self.read()
@@ -431,11 +436,11 @@ class ExpressionParser:
                     f"Expected a closing bracket behind the star, not {describe(closing)}.",
                     self._bracket_after(closing),
                 )
-            self.newlines.pop()
             inner: list[Step] = []
             while self.peek().kind in (".", "["):
                 inner.append(self._step())
             return SplatStep(inner, (start, closing.end))
+        self.newlines.append(False)
         key = self.expression()
         closing = self.read()
         if closing.kind != "]":

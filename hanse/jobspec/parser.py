@@ -22,15 +22,16 @@ _CLOSERS = {"}", ")", "]", tk.CLOSE_QUOTE, tk.CLOSE_HEREDOC, tk.CLOSE_SEQUENCE}
 
 def parse_body(source: Source, report: Report) -> Body:
     """The whole source as a body. What is wrong with it goes to the report."""
-    tokens, doubtful_from = _tokens(source, report)
+    scanner = Scanner(source, report)
+    tokens = _tokens(source, report, scanner)
     if tokens is None:
         return Body(source, (0, 0))
-    return _BodyParser(source, tokens, report, doubtful_from).file()
+    return _BodyParser(source, tokens, report, scanner).file()
 
 
 def parse_expression(source: Source, report: Report, start: int = 0) -> Expression | None:
     """The source from `start` as one expression, or None if it is not one."""
-    tokens, _ = _tokens(source, report, start)
+    tokens = _tokens(source, report, Scanner(source, report), start)
     if tokens is None:
         return None
     parser = ExpressionParser(source, tokens)
@@ -61,16 +62,13 @@ def parse_template(source: Source, report: Report) -> Expression | None:
         return None
 
 
-def _tokens(
-    source: Source, report: Report, start: int = 0
-) -> tuple[list[Token] | None, int | None]:
-    """Tokens without comments, and the place from which they are guesswork."""
-    scanner = Scanner(source, report)
+def _tokens(source: Source, report: Report, scanner: Scanner, start: int = 0) -> list[Token] | None:
+    """Tokens without comments, or None if there are too many or they nest too deeply."""
     try:
         scanned = scanner.scan(start)
     except Fault as fault:
         report.add(source, fault)
-        return None, None
+        return None
     kept: list[Token] = []
     comment: Token | None = None
     for token in scanned:
@@ -82,7 +80,16 @@ def _tokens(
         else:
             comment = None
             kept.append(token)
-    return kept, scanner.doubtful_from
+    return kept
+
+
+def _hint_after_name(tokens: list[Token], position: int) -> str:
+    """What to do about a name that nothing follows on its line."""
+    while tokens[position].kind == tk.NEWLINE:
+        position += 1
+    if tokens[position].kind == "=":
+        return "name, equals sign and the beginning of the value go on one line"
+    return ""
 
 
 class _GiveUpError(Exception):
@@ -91,11 +98,12 @@ class _GiveUpError(Exception):
 
 class _BodyParser(ExpressionParser):
     def __init__(
-        self, source: Source, tokens: list[Token], report: Report, doubtful_from: int | None
+        self, source: Source, tokens: list[Token], report: Report, scanner: Scanner
     ) -> None:
         super().__init__(source, tokens)
         self._report = report
-        self._doubtful_from = doubtful_from
+        self._doubtful_from = scanner.doubtful_from
+        self._refused = scanner.refused
         self._faults = 0
 
     def file(self) -> Body:
@@ -108,7 +116,8 @@ class _BodyParser(ExpressionParser):
         """Report a fault; after too many, or one that leaves no hope, end the whole parse."""
         self._faults += 1
         start = fault.span[0] if fault.span else 0
-        if self._doubtful_from is None or start < self._doubtful_from:
+        doubtful = self._doubtful_from is not None and start >= self._doubtful_from
+        if not doubtful and start not in self._refused:
             self._report.add(self.source, fault)
         if self._faults >= FINDINGS_MAX or isinstance(fault, TooDeep):
             raise _GiveUpError
@@ -144,6 +153,7 @@ class _BodyParser(ExpressionParser):
                 self.depth = depth
                 self.newlines = [True]
                 self._skip_item(start)
+                self._skip_continuations(fault)
 
     def _item(self, body: Body) -> None:
         token = self.read()
@@ -172,6 +182,7 @@ class _BodyParser(ExpressionParser):
                 f'After "{token.text}" comes an equals sign or the opening brace of a block,'
                 " on the same line.",
                 token.span,
+                _hint_after_name(self.tokens, self.position),
             )
 
     def _attribute(self, body: Body, name: Token) -> None:
@@ -321,3 +332,29 @@ class _BodyParser(ExpressionParser):
             while tokens[position].kind not in (tk.NEWLINE, tk.END):
                 position += 1
         self.position = max(position, min(start + 1, len(tokens) - 1))
+
+    def _skip_continuations(self, failed: Fault) -> None:
+        """Lines that no item begins with belong to the item before, which has been reported."""
+        tokens = self.tokens
+        value_follows = failed.summary == "Invalid expression" and _is_line_end(
+            tokens, self.position, failed
+        )
+        while True:
+            position = self.position
+            while tokens[position].kind == tk.NEWLINE:
+                position += 1
+            kind = tokens[position].kind
+            if kind not in ("=", "[", "(") and not (value_follows and kind in _VALUE_STARTS):
+                return
+            value_follows = kind == "=" and tokens[position + 1].kind == tk.NEWLINE
+            self.position = position
+            self._skip_item(position)
+
+
+_VALUE_STARTS = (tk.OPEN_QUOTE, tk.OPEN_HEREDOC, tk.NUMBER, "{", "-", "!")
+
+
+def _is_line_end(tokens: list[Token], position: int, failed: Fault) -> bool:
+    """Whether the token at fault is the line break just before `position`."""
+    before = tokens[position - 1]
+    return before.kind == tk.NEWLINE and failed.span == before.span

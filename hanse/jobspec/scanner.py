@@ -53,7 +53,7 @@ _CODE = re.compile(
       (?P<space>[ \t]+)
     | (?P<newline>\r?\n)
     | (?P<identifier>[A-Za-z_\u0080-\U0010ffff][\w\-\u0080-\U0010ffff]*)
-    | (?P<number>[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)
+    | (?P<number>[0-9]+(?:\.[0-9]+)*(?:[eE][+-]?[0-9]+(?:\.[0-9]+)*)?)
     | (?P<comment>(?:\#|//)[^\n]*|/\*(?s:.*?)\*/)
     | (?P<heredoc><<-?[A-Za-z_\u0080-\U0010ffff][\w\-\u0080-\U0010ffff]*\r?\n)
     | (?P<closing>~\})
@@ -111,6 +111,8 @@ class Scanner:
         self._position = 0
         #: Where a string is broken off: what follows is read as best as we can.
         self.doubtful_from: int | None = None
+        #: Where characters were refused: what the parser says about those adds nothing.
+        self.refused: set[int] = set()
 
     def scan(self, start: int = 0) -> list[Token]:
         """All tokens, the last one END; comments are among them."""
@@ -217,6 +219,7 @@ class Scanner:
         if char not in self._told:
             self._told.add(char)
             self._report.add(self._source, Fault(summary, detail, (position, position + 1), hint))
+        self.refused.add(position)
         self._emit(INVALID, position, position + 1)
 
     def _quoted(self) -> None:
@@ -256,7 +259,7 @@ class Scanner:
         if position == 0 or text[position - 1] == "\n":
             line_end = text.find("\n", position)
             if line_end >= 0 and text[position:line_end].strip(SPACES) == mode.marker:
-                end = line_end - 1 if text[line_end - 1 : line_end] == "\r" else line_end
+                end = text.index(mode.marker, position) + len(mode.marker)
                 self._emit(CLOSE_HEREDOC, position, end)
                 self._modes.pop()
                 return

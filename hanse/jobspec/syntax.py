@@ -258,6 +258,14 @@ class Body:
     blocks: list[Block] = field(default_factory=list[Block])
 
 
+def _is_constant(key: Expression) -> bool:
+    match key:
+        case Literal() | Template(parts=[] | [Literal()]):
+            return True
+        case _:
+            return False
+
+
 def start_of(expression: Expression) -> Span:
     """Where an expression is pointed at in messages: its first operand, inside any quote."""
     while True:
@@ -270,6 +278,10 @@ def start_of(expression: Expression) -> Span:
                 expression = left
             case Conditional(condition=condition):
                 expression = condition
+            case Access(steps=[*_, SplatStep(span=span)]):
+                return span
+            case Access(steps=[*_, IndexStep(key=key, span=span)]) if not _is_constant(key):
+                return span
             case Access(source=source):
                 expression = source
             case Reference(root_span=span) | Call(name_span=span):

@@ -50,12 +50,7 @@ def call_function(scope: Scope, call: Call) -> Value:
             did_you_mean(call.name, NAMES),
         )
     function: Function = import_module(f"hanse.jobspec.functions.{home}").FUNCTIONS[call.name]
-    nodes, values = _arguments(scope, call)
-    _check_count(call, function, nodes, len(values))
-    converted = [
-        _argument(value, _parameter(function, i), nodes[min(i, len(nodes) - 1)])
-        for i, value in enumerate(values)
-    ]
+    nodes, converted = _converted(scope, call, function)
     scope.budget.charge(sum(_weight(value) for value in converted))
     try:
         result = function.run(scope, *converted)
@@ -71,6 +66,24 @@ def call_function(scope: Scope, call: Call) -> Value:
         ) from None
     scope.budget.charge(_weight(result))
     return result
+
+
+def _converted(
+    scope: Scope, call: Call, function: Function
+) -> tuple[list[Expression], list[Value]]:
+    """The arguments as the function wants them, and the expression that each came from."""
+    nodes = call.arguments
+    if not call.spread:
+        _check_count(call, function, nodes, len(nodes))
+        return nodes, [
+            _argument(evaluate(node, scope), _parameter(function, i), node)
+            for i, node in enumerate(nodes)
+        ]
+    nodes, values = _arguments(scope, call)
+    _check_count(call, function, nodes, len(values))
+    return nodes, [
+        _argument(value, _parameter(function, i), nodes[i]) for i, value in enumerate(values)
+    ]
 
 
 def _weight(value: Value) -> int:

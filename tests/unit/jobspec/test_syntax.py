@@ -50,6 +50,17 @@ def test_a_brace_on_the_next_line_does_not_hide_what_is_behind_it() -> None:
     assert [(found.line, found.column) for found in findings(text)] == [(1, 8), (3, 10)]
 
 
+def test_a_value_on_the_next_line_is_one_mistake() -> None:
+    text = 'a\n=\n"us"\nb =\n"us"\nc\n= "us"\nd =\n[\n1\n]\n"e" = 1\n' + "=\n" * 3000
+    assert [(found.line, found.column) for found in findings(text)] == [
+        (1, 1),
+        (4, 4),
+        (6, 1),
+        (8, 4),
+        (12, 1),
+    ]
+
+
 def test_a_broken_string_does_not_cause_a_cascade() -> None:
     text = 'a = "x\nb = 1\nc = 2\n'
     assert [found.summary for found in findings(text)] == ["Invalid multi-line string"]
