@@ -5,6 +5,9 @@ job asks for only count when it is placed. So the driver works only where the op
 
     plugin "raw_exec" { config { enabled = true } }
 
+A task inherits the agent's environment, less credentials (`NOT_INHERITED`) and what
+`denied_envvars` names.
+
 Where control groups can be written, each task has one of its own, to see and end every process.
 """
 
@@ -41,6 +44,17 @@ from hanse.structs.stats import ResourceUsage
 
 NAME = "raw_exec"
 _VERSION = 1
+#: Variables of the agent that no task inherits: credentials, and what names our own settings.
+NOT_INHERITED = (
+    "CONSUL_*TOKEN*",
+    "VAULT_TOKEN",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "NOMAD_*",
+    "HANSE_*",
+)
 #: Where programs are looked for when the task's environment has no PATH.
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -49,7 +63,7 @@ class PluginConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`plugin "raw_exec" { config { ... } }`."""
 
     enabled: bool = False
-    #: Names of variables that no task gets; `*` stands for any text.
+    #: Names of variables that no task gets, inherited or not; `*` stands for any text.
     denied_envvars: tuple[str, ...] = ()
 
 
@@ -253,9 +267,11 @@ class RawExecDriver:
         """What the supervisor is to do. Looks at files and users, so it may block."""
         self._tasks.mkdir(mode=0o700, parents=True, exist_ok=True)
         identity = identity_of(NAME, task.user)
-        env = scrub(task.environment, (*self._config.denied_envvars, *config.denied_envvars))
+        host = scrub(_agent_environment(), NOT_INHERITED)
         if identity is not None:
-            env = {"USER": identity.name, "HOME": identity.home} | env
+            host |= {"USER": identity.name, "LOGNAME": identity.name, "HOME": identity.home}
+        denied = (*self._config.denied_envvars, *config.denied_envvars)
+        env = scrub({"PATH": _PATH} | host | task.environment, denied)
         override = self._override(config)
         group = cgroups.paths_for(self._mounts, task.id) if self._has_groups else ()
         dirs = (task.local_dir, task.task_dir)
@@ -323,6 +339,11 @@ def scrub(environment: Mapping[str, str], denied: tuple[str, ...]) -> dict[str, 
         for name, value in environment.items()
         if not any(fnmatch.fnmatchcase(name, pattern) for pattern in denied)
     }
+
+
+def _agent_environment() -> dict[str, str]:
+    """What a task inherits, as Nomad's raw_exec tasks do: it is a program of this host."""
+    return dict(os.environ)  # noqa: TID251 - the one thing that is passed on, not read
 
 
 def find_program(command: str, path: str, dirs: tuple[str, ...]) -> str:

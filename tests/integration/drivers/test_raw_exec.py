@@ -81,6 +81,22 @@ async def test_a_task_sees_its_folder_its_variables_and_nothing_of_ours(raw, log
     assert [int(mask, 16) & 0x7FFFFFFF for mask in masks] == [0, 0, 0]
 
 
+async def test_a_task_inherits_the_agents_environment_but_no_credentials(
+    raw, logs, monkeypatch
+) -> None:
+    for name in ("JAVA_HOME", "AWS_SECRET_ACCESS_KEY", "HANSE_TOKEN", "NOMAD_ADDR", "SECRET_X"):
+        monkeypatch.setenv(name, "inherited")
+    driver = raw.driver(denied_envvars=["SECRET_*"])
+    task = raw.task("env", environment={"NOMAD_TASK_NAME": "web"})
+    await driver.wait(await raw.start(driver, task))
+    found = dict(line.split("=", 1) for line in logs(task).splitlines() if "=" in line)
+    assert found["JAVA_HOME"] == "inherited"
+    assert found["NOMAD_TASK_NAME"] == "web"
+    assert "/bin" in found["PATH"]
+    hidden = {"AWS_SECRET_ACCESS_KEY", "HANSE_TOKEN", "NOMAD_ADDR", "SECRET_X"}
+    assert not hidden & found.keys()
+
+
 async def test_a_task_may_run_as_another_user(raw, logs) -> None:
     if os.geteuid() != 0:
         with pytest.raises(DriverFailed, match="does not run as root"):
