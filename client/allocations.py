@@ -157,17 +157,19 @@ class Allocations:
     def _begin_unblocked(self) -> None:
         if not self._waiting:
             return
-        living = {
+        runners = [runner for runner in self._runners.values() if not runner.machine.done]
+        living = {runner.id for runner in runners}
+        leaving = {
             runner.id: (runner.allocation, runner.group)
-            for runner in self._runners.values()
-            if not runner.machine.done
+            for runner in runners
+            if runner.machine.memory.stop_wanted
         }
         for alloc_id in list(self._waiting):
             runner = self._runners.get(alloc_id)
             if runner is None or runner.machine.memory.phase is not m.Phase.WAITING:
                 del self._waiting[alloc_id]
                 continue
-            if not blockers(runner.allocation, runner.group, living):
+            if not blockers(runner.allocation, runner.group, living, leaving):
                 del self._waiting[alloc_id]
                 runner.feed(m.Unblocked())
 

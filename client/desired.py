@@ -92,18 +92,19 @@ def actions(
 def blockers(
     allocation: Allocation,
     group: TaskGroup,
-    living: Mapping[str, tuple[Allocation, TaskGroup]],
+    living: Collection[str],
+    leaving: Mapping[str, tuple[Allocation, TaskGroup]],
 ) -> frozenset[str]:
     """The allocations on this node that must end before this one can begin.
 
-    Those are its predecessor and whoever holds one of its static ports and is to stop. `living`
-    are all that have not ended.
+    Those are its predecessor and whoever holds one of its ports and is to stop. `living` are all
+    that have not ended, `leaving` those of them that are to stop.
     """
     static = static_ports(group)
     ports = frozenset(port.value for port in allocation.ports)
-    found = {allocation.previous_id} & set(living)
-    for alloc_id, (other, other_group) in living.items():
-        if alloc_id == allocation.id or other.desired_status == "run":
+    found = {allocation.previous_id} if allocation.previous_id in living else set[str]()
+    for alloc_id, (other, other_group) in leaving.items():
+        if alloc_id == allocation.id:
             continue
         shared = static & static_ports(other_group)
         taken = ports & frozenset(port.value for port in other.ports)

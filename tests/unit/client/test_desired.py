@@ -75,10 +75,8 @@ def group(port: int, **more: Any) -> TaskGroup:
 
 def test_one_waits_for_its_predecessor_and_for_static_ports_of_what_is_to_stop() -> None:
     stopping = {"desired_status": "stop"}
-    living = {
-        "before": (alloc("before"), TaskGroup()),
+    leaving = {
         "leaving": (alloc("leaving", **stopping), group(80)),
-        "staying": (alloc("staying"), group(80)),
         "other": (alloc("other", **stopping), group(81)),
         "shares": (alloc("shares", **stopping), group(80, ignore_collision=True)),
         "dynamic": (
@@ -86,13 +84,16 @@ def test_one_waits_for_its_predecessor_and_for_static_ports_of_what_is_to_stop()
             TaskGroup(),
         ),
     }
+    living = {"before", "staying", *leaving}
     mine = alloc("me", previous_id="before")
-    assert blockers(mine, group(80), living) == {"before", "leaving"}
+    assert blockers(mine, group(80), living, leaving) == {"before", "leaving"}
     again = alloc("me", ports=(AllocatedPortMapping(label="q", value=20000),))
-    assert blockers(again, TaskGroup(), living) == {"dynamic"}
-    assert blockers(alloc("me", previous_id="elsewhere"), TaskGroup(), living) == frozenset()
+    assert blockers(again, TaskGroup(), living, leaving) == {"dynamic"}
+    assert (
+        blockers(alloc("me", previous_id="elsewhere"), TaskGroup(), living, leaving) == frozenset()
+    )
 
 
 def test_an_allocation_never_waits_for_itself() -> None:
     me = msgspec.structs.replace(alloc("me"), desired_status="stop")
-    assert blockers(me, group(80), {"me": (me, group(80))}) == frozenset()
+    assert blockers(me, group(80), {"me"}, {"me": (me, group(80))}) == frozenset()
