@@ -58,15 +58,17 @@ class Allocations:
     def restore(self, remembered: list[Remembered]) -> None:
         """Take up again what an earlier agent had."""
         for each in remembered:
-            runner = AllocRunner(
-                self._world,
-                each.allocation,
-                each.job,
-                self._on_ended,
-                memory=each.memory,
-                tasks=each.tasks,
-            )
-            self._runners[runner.id] = runner
+            try:
+                self._runners[each.allocation.id] = AllocRunner(
+                    self._world,
+                    each.allocation,
+                    each.job,
+                    self._on_ended,
+                    memory=each.memory,
+                    tasks=each.tasks,
+                )
+            except Exception:
+                log.exception("allocation not restored", alloc=each.allocation.id)
         for runner in self:
             if runner.machine.memory.phase is m.Phase.WAITING:
                 self._waiting[runner.id] = None
@@ -80,17 +82,9 @@ class Allocations:
         for action in actions(desired, self._runners.keys(), self._job):
             match action:
                 case Run(allocation, job):
-                    try:
-                        runner = AllocRunner(self._world, allocation, job, self._on_ended)
-                    except (HanseError, ValueError) as error:
-                        self._refuse(allocation.id, str(error))
-                        continue
-                    self._runners[allocation.id] = runner
-                    self._waiting[allocation.id] = None
-                    runner.start()
+                    self._run(allocation, job)
                 case Update(allocation, job):
-                    runner = self._runners[allocation.id]
-                    runner.update(allocation, job or runner.job)
+                    self._update(allocation, job)
                 case Report(status):
                     self._world.publish(status)
                 case Forget(alloc_id):
@@ -142,6 +136,28 @@ class Allocations:
                 self._jobs[job_key(runner.job)] = runner.job
             job = self._jobs.get(key)
         return job
+
+    # One allocation that cannot be dealt with must not break the agent, now and at each start.
+
+    def _run(self, allocation: Allocation, job: Job) -> None:
+        try:
+            runner = AllocRunner(self._world, allocation, job, self._on_ended)
+        except (HanseError, ValueError) as error:
+            self._refuse(allocation.id, str(error))
+        except Exception as error:
+            log.exception("allocation broke", alloc=allocation.id)
+            self._refuse(allocation.id, f"the agent cannot run it: {error!r}")
+        else:
+            self._runners[allocation.id] = runner
+            self._waiting[allocation.id] = None
+            runner.start()
+
+    def _update(self, allocation: Allocation, job: Job | None) -> None:
+        runner = self._runners[allocation.id]
+        try:
+            runner.update(allocation, job or runner.job)
+        except Exception:
+            log.exception("allocation broke", alloc=allocation.id)
 
     def _refuse(self, alloc_id: str, problem: str) -> None:
         log.error("allocation refused", alloc=alloc_id, error=problem)

@@ -142,6 +142,10 @@ class TaskRunner:
             problems = self._make_spec(attempt)
         except HanseError as error:
             problems = [str(error)]
+        except Exception as error:
+            # One job that breaks its driver must not break the agent, now and at each start.
+            self._log.exception("driver broke")
+            problems = [f"the driver broke: {error!r}"]
         if problems:
             self.feed(m.StageFailed("configure", attempt, "; ".join(problems), invalid=True))
         else:

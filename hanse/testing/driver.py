@@ -134,7 +134,9 @@ class ScriptedDriver:
         )
 
     def validate(self, config: Mapping[str, object]) -> list[str]:
-        """Whether the config is a `Script`."""
+        """Whether the config is a `Script`; a driver with a fault if it says `break`."""
+        if "break" in config:
+            raise RuntimeError("this driver has a fault")
         try:
             msgspec.convert(config, Script, strict=False)
         except msgspec.ValidationError as error:

@@ -151,6 +151,25 @@ async def test_what_cannot_be_configured_fails_with_the_reason(
     assert bench.host.starts == []
 
 
+async def test_a_job_that_breaks_its_driver_does_not_break_the_agent(
+    bench: Any, make_job: Any, make_alloc: Any
+) -> None:
+    bad = make_job("bad", tasks=(Task(name="main", driver="fake", config={"break": True}),))
+    evil = make_job("evil", tasks=(scripted("../../etc"),))
+    good = make_job("good", tasks=(scripted(),))
+    for _ in range(2):
+        async with bench.agent():
+            bench.server.want(
+                make_alloc(bad, "a1"), make_alloc(evil, "a2"), make_alloc(good, "a3"),
+                jobs=(bad, evil, good),
+            )  # fmt: skip
+            failed = await bench.server.status("a1", "failed")
+            assert "the driver broke" in failed.task_states["main"].events[-1].display_message
+            assert "folder" in (await bench.server.status("a2", "failed")).client_description
+            await bench.server.status("a3", "running")
+        bench.server.statuses.clear()
+
+
 async def test_one_waits_for_the_port_of_another_that_is_to_stop(
     bench: Any, make_job: Any, make_alloc: Any
 ) -> None:
