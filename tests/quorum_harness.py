@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.harness import HANSE, Agent, eventually
+from tests.e2e.harness import HANSE, Agent, eventually, raw_exec_job
 
 PORTS = ("http", "rpc", "serf", "etcd_client", "etcd_peer")
 
@@ -183,7 +186,83 @@ class Region:
             server.close()
 
 
-def wait_until(moment: float) -> None:
-    """Let a load run until a moment of the monotonic clock."""
-    while (left_s := moment - time.monotonic()) > 0:
-        time.sleep(left_s)
+@dataclass(frozen=True)
+class Write:
+    """One write as its client saw it."""
+
+    job_id: str
+    began: float
+    ended: float
+    status: int
+    text: str
+
+    @property
+    def acknowledged(self) -> bool:
+        return self.status == 200
+
+
+class Load:
+    """Clients that register one job after another, at a steady rate, at the servers given."""
+
+    def __init__(
+        self, servers: Sequence[Server], *, per_s: float = 20.0, clients: int = 4, name: str = "w"
+    ) -> None:
+        """Nothing is written before the `with` block."""
+        self.servers = list(servers)
+        self.writes: list[Write] = []
+        self._pause_s = clients / per_s
+        self._name = name
+        self._stop = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._run, args=(number,)) for number in range(clients)
+        ]
+
+    def __enter__(self) -> Load:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self, client: int) -> None:
+        count = 0
+        while not self._stop.is_set():
+            count += 1
+            server = self.servers[(client + count) % len(self.servers)]
+            write = self._write(server, f"{self._name}-{client}-{count}")
+            self.writes.append(write)
+            self._stop.wait(max(0.0, write.began + self._pause_s - time.monotonic()))
+
+    def _write(self, server: Server, job_id: str) -> Write:
+        began = time.monotonic()
+        try:
+            answer = server.request("PUT", "/v1/jobs", {"Job": idle_job(job_id)}, timeout_s=30.0)
+        except (OSError, http.client.HTTPException) as error:
+            return Write(job_id, began, time.monotonic(), 0, repr(error))
+        return Write(job_id, began, time.monotonic(), answer.status, answer.text[:200])
+
+    def acknowledged(self) -> set[str]:
+        return {write.job_id for write in self.writes if write.acknowledged}
+
+    def failed(self) -> list[Write]:
+        return [write for write in self.writes if not write.acknowledged]
+
+    def gap_s(self, moment: float) -> float:
+        """From a moment to the end of the first write that began after it and was acknowledged."""
+        after = [w.ended for w in self.writes if w.acknowledged and w.began >= moment]
+        return min(after) - moment if after else float("inf")
+
+
+def idle_job(job_id: str) -> dict[str, Any]:
+    """A job that no node can run: what is written is all that happens."""
+    job = raw_exec_job(job_id, "true")
+    return {**job, "Type": "batch", "Datacenters": ["nowhere"]}
+
+
+def lost(load: Load, server: Server) -> set[str]:
+    """Writes that were acknowledged and that the region does not know."""
+    known = {job["ID"] for job in server.get("/v1/jobs").json()}
+    return load.acknowledged() - known
