@@ -8,11 +8,12 @@ from hanse.structs.api import AllocListStub
 from hanse.structs.service import ServiceRegistration
 from hanse.structs.wire import Wire
 from region.api import params
+from region.api.allocchunks import whole_list
 from region.api.allocorder import AllocOrder
 from region.api.allocstubs import StubMaker, maker
 from region.api.endpoint import Answer, Call, Param, Routes, json_answer, written
 from region.api.lists import Listing, answer_list, read_index_token
-from region.api.query import list_options
+from region.api.query import ListOptions, list_options
 from region.api.views import ApiAllocation, alloc_view
 
 routes = Routes("Allocations")
@@ -57,6 +58,8 @@ async def list_allocations(call: Call) -> Answer:
     options = list_options(call.query)
     order: AllocOrder = call.context.part(AllocOrder)
     start = read_index_token(options.next_token) if options.next_token else None
+    if make.usual and options == ListOptions():
+        return await whole_list(call, order, make)
     items = order.allocations(call.state, call.namespace, start=start, reverse=options.reverse)
     return await answer_list(call, items, alloc_listing(make), options=options, positioned=True)
 

@@ -46,10 +46,11 @@ class Listing(Generic[T]):
 class Pacer:
     """Lets others run now and then."""
 
-    __slots__ = ("_call", "_clock", "_since", "_steps")
+    __slots__ = ("_call", "_clock", "_since", "_steps", "_stride")
 
-    def __init__(self, call: Call) -> None:
-        """Begin a slice."""
+    def __init__(self, call: Call, *, stride: int = STRIDE) -> None:
+        """Begin a slice. `stride` is how many steps there are between two looks at the clock."""
+        self._stride = stride
         self._call = call
         self._clock = call.region.clock
         self._since = self._clock.now()
@@ -58,7 +59,7 @@ class Pacer:
     def due(self) -> bool:
         """Whether the slice is used up; cheap enough to ask for every object."""
         self._steps += 1
-        if self._steps % STRIDE:
+        if self._steps % self._stride:
             return False
         return self._clock.now() - self._since > SLICE_S
 

@@ -31,8 +31,8 @@ from region.api import (
 )
 from region.api.admitting import Admitting
 from region.api.agent import AgentInfo
+from region.api.allocchunks import ChunkCache
 from region.api.allocorder import AllocOrder
-from region.api.allocstubs import StubCache
 from region.api.bodies import Workers
 from region.api.endpoint import Endpoint
 from region.api.events import EventBuffer
@@ -75,7 +75,7 @@ def parts(region: RegionPort, agent: AgentInfo, config: AgentConfig) -> dict[str
     made: tuple[Any, ...] = (
         Admitting(region, config),
         AllocOrder(region.state),
-        StubCache(region.state),
+        ChunkCache(region.state),
         Workers(),
         EventBuffer(region.state, lambda: ready is None or ready.is_set()),
         OpenApi(endpoints(), agent.version),
