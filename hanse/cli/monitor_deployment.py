@@ -90,8 +90,7 @@ def _live(context: Context, client: Client, deployment_id: str, *, unplaced: boo
         deployment = client.deployments.get(deployment_id).value
         text = indented(body(context, deployment), _INDENT)
         if _ended(deployment, unplaced=unplaced):
-            context.terminal.live(f"{_headline(context, deployment, '')}\n{text}")
-            context.terminal.live_done()
+            context.terminal.live(f"{_headline(context, deployment, '')}\n{text}", last=True)
             return deployment
         for _ in range(_FRAMES_A_LOOK):
             spinner = _FRAMES[frame % len(_FRAMES)]

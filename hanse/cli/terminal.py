@@ -9,6 +9,7 @@ from typing import BinaryIO, TextIO
 from hanse.cli.text import paint, width_of
 
 _WIDTH_DEFAULT = 80
+_HEIGHT_DEFAULT = 24
 
 
 class Terminal:
@@ -26,7 +27,7 @@ class Terminal:
         self.out_stream = out or sys.stdout
         self.err_stream = err or sys.stderr
         self.in_stream = source or sys.stdin
-        self.live_rows = 0
+        self._live_rows = 0
         self.color = self.out_stream.isatty() if color is None else color
         self.color_err = self.err_stream.isatty() if color is None else color
 
@@ -40,10 +41,7 @@ class Terminal:
         """Columns to fit into; None means any number: the output is no terminal."""
         if not self.interactive:
             return None
-        try:
-            return os.get_terminal_size(self.out_stream.fileno()).columns or _WIDTH_DEFAULT
-        except OSError:
-            return _WIDTH_DEFAULT
+        return self._size()[0]
 
     def out(self, text: str = "") -> None:
         """A line or several to standard output."""
@@ -83,18 +81,32 @@ class Terminal:
             binary.write(data)
         self.err_stream.flush()
 
-    def live(self, text: str) -> None:
-        """Show text in the place of what `live` showed last. Only on a terminal."""
-        width = self.width or _WIDTH_DEFAULT
-        erase = f"\x1b[{self.live_rows}A\x1b[J" if self.live_rows else ""
-        lines = text.split("\n")
-        self.live_rows = sum(max(1, -(-width_of(line) // width)) for line in lines)
-        self.out_stream.write(erase + paint(text, color=self.color) + "\n")
+    def live(self, text: str, *, last: bool = False) -> None:
+        """Show text in the place of what `live` showed before. Only on a terminal.
+
+        What does not fit on the screen is left out, except of the `last` text, which stays.
+        """
+        width, height = self._size()
+        erase = f"\x1b[{self._live_rows}A\x1b[J" if self._live_rows else ""
+        rows = 0
+        shown: list[str] = []
+        for line in text.split("\n"):
+            rows += max(1, -(-width_of(line) // width))
+            if rows >= height and not last:
+                break
+            self._live_rows = rows
+            shown.append(line)
+        if last:
+            self._live_rows = 0
+        self.out_stream.write(erase + paint("\n".join(shown), color=self.color) + "\n")
         self.out_stream.flush()
 
-    def live_done(self) -> None:
-        """What `live` showed stays."""
-        self.live_rows = 0
+    def _size(self) -> tuple[int, int]:
+        try:
+            size = os.get_terminal_size(self.out_stream.fileno())
+        except OSError:
+            return _WIDTH_DEFAULT, _HEIGHT_DEFAULT
+        return size.columns or _WIDTH_DEFAULT, size.lines or _HEIGHT_DEFAULT
 
     def ask(self, question: str) -> str:
         """A question and its answer; an empty text at the end of the input."""
