@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import importlib
+import os
 import socket
 import threading
 from collections.abc import Callable
@@ -26,6 +27,7 @@ _R = TypeVar("_R")
 _THREADS = 8
 _CALL_S = 60
 _PROBE_S = 10
+_SOCKET = "/var/run/docker.sock"
 _API_VERSION_LEAST = (1, 24)
 
 
@@ -58,6 +60,8 @@ class Engine:
 
     def call_now(self, function: Callable[[Any], _R]) -> _R:
         """The same, blocking, for threads."""
+        if self._client is None and self._is_absent():
+            raise EngineAway("there is no Docker engine on this machine")
         docker = importlib.import_module("docker")
         requests = importlib.import_module("requests")
         try:
@@ -84,6 +88,11 @@ class Engine:
                 self._connect()
             return self._client
 
+    def _is_absent(self) -> bool:
+        """Whether there is no need to load the package: 10 MB an agent can be without."""
+        elsewhere = self._plugin.endpoint or "DOCKER_HOST" in os.environ  # noqa: TID251
+        return not elsewhere and not os.path.exists(_SOCKET)
+
     def _connect(self) -> None:
         docker = importlib.import_module("docker")
         # DOCKER_HOST and its companions, unless the plugin's configuration says otherwise.
@@ -100,9 +109,7 @@ class Engine:
         if isinstance(config := options.get("tls"), docker.tls.TLSConfig):
             context = _ssl_context(config)
         try:
-            self._address = parse_address(
-                options.get("base_url") or "unix:///var/run/docker.sock", context
-            )
+            self._address = parse_address(options.get("base_url") or f"unix://{_SOCKET}", context)
         except ValueError as error:
             raise docker.errors.DockerException(str(error)) from error
         _probe(self._address)

@@ -53,7 +53,11 @@ def main() -> None:
 
 
 def _fork_supervisor(driver: socket.socket, fd: int) -> None:
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError:
+        # No memory or no process ids left: the asker sees its socket close, and asks again.
+        pid = -1
     if pid:
         os.close(fd)
         return
