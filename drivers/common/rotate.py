@@ -76,8 +76,7 @@ class RotatedLog:
 
         Raises BlockingIOError when the pipe is open and empty.
         """
-        self._make_room()
-        if self._can_splice:
+        if self._can_splice and self._room > 0:
             try:
                 moved = os.splice(pipe, self._fd, min(self._room, CHUNK_BYTES))
             except BlockingIOError:

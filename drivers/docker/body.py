@@ -200,13 +200,25 @@ def _endpoints(config: TaskConfig) -> Body | None:
 def mounts_of(task: TaskSpec, config: TaskConfig, plugin: PluginConfig) -> list[Body]:
     """The allocation's folders, what the job mounts, and the `mount` blocks."""
     own = [
-        _bind(task.alloc_dir, "/alloc", read_only=False),
-        _bind(task.local_dir, "/local", read_only=False),
-        _bind(task.secrets_dir, "/secrets", read_only=False),
+        _bind(_own_folder(task, folder), target, read_only=False)
+        for folder, target in (
+            (task.alloc_dir, "/alloc"),
+            (task.local_dir, "/local"),
+            (task.secrets_dir, "/secrets"),
+        )
     ]
     from_job = [_bind(each.source, each.target, read_only=each.read_only) for each in task.mounts]
     blocks = [_mount(task, each, plugin) for each in (*config.mount, *config.mounts)]
     return own + from_job + blocks
+
+
+def _own_folder(task: TaskSpec, folder: str) -> str:
+    """A folder of the allocation; a link that another task has put in its place is refused."""
+    home = os.path.dirname(task.alloc_dir)
+    inside = os.path.relpath(folder, home)
+    if os.path.realpath(folder) != os.path.join(os.path.realpath(home), inside):
+        raise DriverFailed(NAME, f'"{inside}" of the allocation has been replaced by a link')
+    return folder
 
 
 def _bind(source: str, target: str, *, read_only: bool) -> Body:

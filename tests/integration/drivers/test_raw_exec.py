@@ -233,6 +233,37 @@ async def test_each_task_has_a_control_group_that_goes_with_it(raw, until) -> No
     await until(lambda: not any(Path(group).exists() for group in groups))
 
 
+def test_a_control_group_of_the_second_kind_is_joined_killed_and_removed() -> None:
+    """On a machine with both kinds, the second has no controllers but works as a group."""
+    root = next(
+        (path for path in ("/sys/fs/cgroup/unified", "/sys/fs/cgroup") if is_second_kind(path)), ""
+    )
+    if not root or not os.access(root, os.W_OK):
+        pytest.fail("this machine has no control groups of the second kind that can be written")
+    group = (f"{root}/hanse-test-{os.getpid()}",)
+    cgroups.create(group)
+    cgroups.create(group)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            cgroups.join(group)
+            os.execvp("sleep", ["sleep", "7654"])
+        finally:
+            os._exit(1)
+    while cgroups.members(group) != [pid] or not sleepers("7654"):
+        assert os.waitpid(pid, os.WNOHANG) == (0, 0)
+    assert not cgroups.remove(group)
+    assert cgroups.kill(group)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+    assert not cgroups.kill(group)
+    assert cgroups.remove(group)
+    assert cgroups.remove(group)
+
+
+def is_second_kind(path: str) -> bool:
+    return Path(path, "cgroup.procs").exists() and Path(path, "cgroup.controllers").exists()
+
+
 async def test_a_log_that_cannot_be_written_does_not_stop_the_task(raw) -> None:
     driver = raw.driver()
     task = raw.task("for i in 1 2 3; do echo $i; sleep 0.1; done; exit 3")

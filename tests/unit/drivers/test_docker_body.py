@@ -192,6 +192,21 @@ def test_a_relative_volume_stays_in_the_allocation(tmp_path: Path) -> None:
     assert host_path(spec, "/etc", opened) == "/etc"
 
 
+def test_a_folder_that_a_task_replaced_by_a_link_is_not_mounted(tmp_path: Path) -> None:
+    alloc = tmp_path / "a1"
+    (alloc / "web").mkdir(parents=True)
+    (alloc / "web" / "secrets").symlink_to("/etc")
+    spec = {
+        "alloc_dir": str(alloc / "alloc"),
+        "local_dir": str(alloc / "web/local"),
+        "secrets_dir": str(alloc / "web/secrets"),
+    }
+    with pytest.raises(DriverFailed, match='"web/secrets" of the allocation has been replaced'):
+        body(TaskConfig(image="x"), **spec)
+    (alloc / "web" / "secrets").unlink()
+    assert body(TaskConfig(image="x"), **spec)["HostConfig"]["Mounts"]
+
+
 def test_an_address_needs_the_network_it_is_in() -> None:
     config = TaskConfig(
         image="x", network_mode="lan", ipv4_address="10.1.2.3", network_aliases=("a",)

@@ -84,6 +84,29 @@ def test_a_pipe_is_emptied_over_the_end_of_a_file(tmp_path: Path) -> None:
     assert contents(tmp_path) == {"web.stdout.0": b"abcd", "web.stdout.1": b"ef"}
 
 
+def test_the_end_of_a_pipe_at_the_end_of_a_file_makes_no_empty_file(tmp_path: Path) -> None:
+    log = RotatedLog(str(tmp_path), "web.stdout", max_files=9, max_bytes=4)
+    read, write = os.pipe()
+    os.set_blocking(read, False)
+    os.write(write, b"abcd")
+    assert log.take(read) == 4
+    with pytest.raises(BlockingIOError):
+        log.take(read)
+    os.write(write, b"efghijk")
+    assert log.take(read) == 7
+    os.write(write, b"l")
+    assert log.take(read) == 1
+    os.close(write)
+    assert log.take(read) == 0
+    os.close(read)
+    log.close()
+    assert contents(tmp_path) == {
+        "web.stdout.0": b"abcd",
+        "web.stdout.1": b"efgh",
+        "web.stdout.2": b"ijkl",
+    }
+
+
 @pytest.mark.parametrize("plant", ["link", "fifo", "folder"])
 def test_what_a_task_plants_in_a_files_place_is_not_written_to(tmp_path: Path, plant: str) -> None:
     victim = tmp_path / "victim"
