@@ -33,7 +33,7 @@ from region.state.codec import encode
 from region.state.entries import JobEntry
 from region.state.packing import unpacked
 from region.state.state import State
-from region.writer import TXN_OPS_MAX, Leading
+from region.writer import TXN_OPS_MAX, Fenced, Leading
 
 log = structlog.get_logger(__name__)
 
@@ -94,10 +94,15 @@ class Collector:
             await self._leading.clock.sleep(self._interval_s)
             try:
                 await collect(self._leading, self._ages)
+            except Fenced:
+                raise
             except HanseError as error:
                 if not error.retryable:
                     raise
                 log.warning("garbage not collected", error=str(error))
+            except Exception:
+                # Something stored is odd. Everything else that leads must go on.
+                log.exception("garbage cannot be told from the rest")
 
 
 async def collect(leading: Leading, ages: Ages) -> int:

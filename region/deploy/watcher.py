@@ -12,7 +12,7 @@ from region.commands.jobs import History
 from region.deploy import drafts
 from region.deploy.decide import NOTHING, decide
 from region.state.tables import Applied
-from region.writer import Leading
+from region.writer import Fenced, Leading
 
 log = structlog.get_logger(__name__)
 
@@ -40,19 +40,26 @@ class DeploymentWatcher:
                 while self._dirty:
                     deployment_id = next(iter(self._dirty))
                     del self._dirty[deployment_id]
-                    try:
-                        await self._step(deployment_id)
-                    except HanseError as error:
-                        if not error.retryable:
-                            raise
-                        log.warning(
-                            "deployment not updated", deployment=deployment_id, error=str(error)
-                        )
-                        self._dirty[deployment_id] = None
-                        await self._leading.clock.sleep(_RETRY_S)
+                    await self._try(deployment_id)
                 await self._alarm.wait(self._sleep_s())
         finally:
             stop()
+
+    async def _try(self, deployment_id: str) -> None:
+        """Take a step; what is wrong with one deployment does not stop the others."""
+        try:
+            await self._step(deployment_id)
+        except Fenced:
+            raise
+        except HanseError as error:
+            if not error.retryable:
+                raise
+            log.warning("deployment not updated", deployment=deployment_id, error=str(error))
+            self._dirty[deployment_id] = None
+            await self._leading.clock.sleep(_RETRY_S)
+        except Exception:
+            # It is looked at again when something of it changes.
+            log.exception("deployment cannot be judged", deployment=deployment_id)
 
     def _heard(self, applied: Applied) -> None:
         for change in applied.changes:

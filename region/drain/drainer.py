@@ -16,7 +16,7 @@ from region.drain.decide import Decision, Facts, decide
 from region.state.codec import encode
 from region.state.state import State
 from region.state.tables import Applied
-from region.writer import TXN_OPS_MAX, Leading
+from region.writer import TXN_OPS_MAX, Fenced, Leading
 
 log = structlog.get_logger(__name__)
 
@@ -47,15 +47,25 @@ class Drainer:
                 wait_s = _IDLE_S
                 if not self._draining:
                     continue
-                try:
-                    wait_s = await self._step()
-                except HanseError as error:
-                    if not error.retryable:
-                        raise
-                    log.warning("drain not continued", error=str(error))
-                    wait_s = _RETRY_S
+                wait_s = await self._try()
         finally:
             stop()
+
+    async def _try(self) -> float:
+        """Take a step; gives how long nothing is to be done, in seconds."""
+        try:
+            return await self._step()
+        except Fenced:
+            raise
+        except HanseError as error:
+            if not error.retryable:
+                raise
+            log.warning("drain not continued", error=str(error))
+            return _RETRY_S
+        except Exception:
+            # Something stored is odd. Everything else that leads must go on.
+            log.exception("drains cannot be judged")
+            return _IDLE_S
 
     def _heard(self, applied: Applied) -> None:
         for change in applied.changes:

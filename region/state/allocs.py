@@ -36,12 +36,23 @@ class Decided(NamedTuple):
 class Work:
     """What applying one batch of events has changed so far."""
 
-    __slots__ = ("changes", "decided", "deployments", "jobs", "revision", "topics", "watched")
+    __slots__ = (
+        "changes",
+        "decided",
+        "deployments",
+        "jobs",
+        "listed",
+        "revision",
+        "topics",
+        "watched",
+    )
 
-    def __init__(self, revision: int, watched: bool) -> None:
+    def __init__(self, revision: int, watched: bool, listed: bool) -> None:
         """`watched`: somebody waits for topics, so they are worth collecting."""
         self.revision = revision
         self.watched = watched
+        #: Not what happened at one revision, but what differs from an earlier one.
+        self.listed = listed
         self.changes: list[Changed] = []
         self.topics: set[Topic] = set()
         #: Jobs whose status may have changed.

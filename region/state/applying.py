@@ -59,10 +59,15 @@ def difference(tables: Tables, listing: Listing) -> list[Event]:
 
 
 def apply(
-    tables: Tables, revision: int, events: Sequence[Event], *, watched: bool = True
+    tables: Tables,
+    revision: int,
+    events: Sequence[Event],
+    *,
+    watched: bool = True,
+    listed: bool = False,
 ) -> tuple[Applied, set[Topic]]:
-    """Apply the events of one revision (or of one listing); tells what changed."""
-    work = Work(revision, watched)
+    """Apply the events of one revision, or with `listed` of a listing; tells what changed."""
+    work = Work(revision, watched, listed)
     for family, parts, event in _in_order(tables, events):
         if work.decided and family != "changes":
             _decide(tables, work)
@@ -123,7 +128,8 @@ def _derive(tables: Tables, work: Work) -> None:
             work.topics.add(("job-deployments", *key))
     for key, entry in work.jobs.items():
         status = entry.derive_status()
-        if status != entry.status:
+        # What was listed may have changed and changed back since it was last seen.
+        if status != entry.status or work.listed:
             entry.status = status
             if entry.job is not None:
                 entry.index = work.revision
@@ -286,7 +292,7 @@ def _deployment(tables: Tables, work: Work, parts: Parts, kv: KeyValue | None) -
             create_index=kv.create_revision,
             modify_index=kv.mod_revision,
         )
-        entry.index = max(entry.index, kv.mod_revision)
+        entry.index = max(entry.index, work.revision if work.listed else kv.mod_revision)
     else:
         tables.forget(("deployment", parts[0]), work.revision)
     entry.stored = stored

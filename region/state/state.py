@@ -62,13 +62,15 @@ class State:
                 events = tuple(applying.difference(self.tables, listing))
                 if self.tables.revision == 0:
                     self.tables.floor = listing.revision
-                self._apply(listing.revision, events)
+                self._apply(listing.revision, events, listed=True)
 
-    def _apply(self, revision: int, events: Sequence[applying.Event]) -> None:
+    def _apply(
+        self, revision: int, events: Sequence[applying.Event], *, listed: bool = False
+    ) -> None:
         if events:
             unreadable = len(self.tables.unreadable)
             applied, topics = applying.apply(
-                self.tables, revision, events, watched=len(self.waiters) > 0
+                self.tables, revision, events, watched=len(self.waiters) > 0, listed=listed
             )
             if any(c.table == "jobs" and (c.old is None or c.new is None) for c in applied.changes):
                 self._sorted_jobs = None

@@ -239,6 +239,7 @@ class SimCluster:
             for i in range(nodes)
         ]
         self._tasks: list[asyncio.Task[None]] = []
+        self._running: dict[int, list[asyncio.Task[None]]] = {}
 
     def new_region(self, number: int) -> Region:
         """One server, not started."""
@@ -252,19 +253,31 @@ class SimCluster:
         self._group = asyncio.TaskGroup()
         await self._group.__aenter__()
         for number in range(self._servers):
-            region = self.new_region(number)
-            self.regions.append(region)
-            for service in region.services():
-                if service.name != "rpc":
-                    self._tasks.append(self._group.create_task(service.run(), name=service.name))
+            self.regions.append(self.new_region(number))
+            self._start(number)
         await self.clock.run_for(1.0)
         for node in self.nodes:
             self._tasks.append(self._group.create_task(node.run(self.regions)))
         await self.clock.run_for(2.0)
         return self
 
+    def _start(self, number: int) -> None:
+        self._running[number] = [
+            self._group.create_task(service.run(), name=service.name)
+            for service in self.regions[number].services()
+            if service.name != "rpc"
+        ]
+
+    async def restart(self, number: int) -> None:
+        """End a server in the middle of whatever it does; another takes its place."""
+        for task in self._running[number]:
+            task.cancel()
+        await self.clock.settle()
+        self.regions[number] = self.new_region(number)
+        self._start(number)
+
     async def __aexit__(self, *error: object) -> None:
-        for task in self._tasks:
+        for task in (*self._tasks, *(t for tasks in self._running.values() for t in tasks)):
             task.cancel()
         await self._group.__aexit__(None, None, None)
 

@@ -140,7 +140,7 @@ class Trouble:
             [self.register] * 5
             + [self.stop, self.scale, self.node_dies, self.node_returns, self.drain, self.undrain]
             + [self.stop_alloc, self.commit_fails, self.leader_falls, self.compact, self.illness]
-            + [self.garbage, self.purge_job, self.ineligible, self.revert]
+            + [self.garbage, self.purge_job, self.ineligible, self.revert, self.server_restarts]
         )
         await act()
         await self.cluster.clock.run_for(self.rng.choice([0.0, 0.01, 0.1, 1.0, 5.0]))
@@ -251,6 +251,11 @@ class Trouble:
 
     async def leader_falls(self) -> None:
         self.cluster.depose()
+
+    async def server_restarts(self) -> None:
+        number = self.rng.randrange(len(self.cluster.regions))
+        await self.cluster.restart(number)
+        await self.cluster.clock.run_for(0.05)
 
     async def compact(self) -> None:
         self.cluster.store.compact()
