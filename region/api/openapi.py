@@ -170,6 +170,8 @@ def _responses(endpoint: Endpoint, schemas: dict[Any, Json]) -> Json:
         good["headers"] = _headers(listed=endpoint.kind == "list")
     responses: Json = {"101" if endpoint.websocket else "200": good}
     responses["400"] = {"description": "The request is wrong.", "content": _ERROR}
+    if endpoint.method != "GET":
+        responses["403"] = {"description": "It is not allowed, or not now.", "content": _ERROR}
     if endpoint.body is not None:
         responses["413"] = {"description": "The body is too large.", "content": _ERROR}
         responses["429"] = {"description": "Too many large bodies at once.", "content": _ERROR}

@@ -73,7 +73,12 @@ def _raft_server(seat: Seat, leader: str) -> RaftServer:
     )
 
 
-@routes.add("DELETE", "/v1/operator/raft/peer", params=(_ID, _ADDRESS))
+@routes.add(
+    "DELETE",
+    "/v1/operator/raft/peer",
+    params=(_ID, _ADDRESS),
+    statuses={404: "There is no such peer."},
+)
 async def remove_peer(call: Call) -> Answer:
     """Remove a member from the quorum, for good."""
     server_id, address = _one_of(call)
@@ -110,6 +115,7 @@ class LeadershipTransfer(Wire, frozen=True, kw_only=True):
     "/v1/operator/raft/transfer-leadership",
     response=LeadershipTransfer,
     params=(_ID, _ADDRESS),
+    statuses={404: "There is no such peer."},
 )
 async def transfer_leadership(call: Call) -> Answer:
     """Have another server lead; without `id` or `address`, any other."""
