@@ -24,6 +24,7 @@ _GZIP = 16 + zlib.MAX_WBITS
 def base_headers(extra: Mapping[str, str]) -> CIMultiDict[str]:
     """Headers that every response has; `extra` comes from the agent's configuration."""
     headers: CIMultiDict[str] = CIMultiDict(extra)
+    headers["Server"] = "hanse"
     headers["X-Content-Type-Options"] = "nosniff"
     headers["Vary"] = "Accept-Encoding"
     return headers

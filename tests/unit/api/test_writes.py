@@ -171,7 +171,6 @@ async def test_a_job_is_evaluated_scaled_reverted_tagged_and_marked(
 @pytest.mark.parametrize(
     ("method", "path", "sent"),
     [
-        ("DELETE", "/v1/job/x", None),
         ("PUT", "/v1/job/x/evaluate", None),
         ("PUT", "/v1/job/x/scale", {"Count": 1, "Target": {"Group": "g"}}),
         ("PUT", "/v1/job/x/revert", {"JobID": "x"}),
