@@ -273,7 +273,8 @@ def dead_nodes(state: State, ages: Ages, now_ns: int) -> Iterator[Piece]:
     for node_id, entry in list(state.tables.nodes.items()):
         if entry.record is None:
             if not entry.allocs and entry.segments:
-                yield Piece((), (Delete(keys.statuses(node_id), prefix=True),))
+                gone = KeyIs(keys.node(node_id), 0)
+                yield Piece((gone,), (Delete(keys.statuses(node_id), prefix=True),))
             continue
         old = entry.state.status_updated_s * 10**9 + ages.node_ns <= now_ns
         live = any(not state.tables.allocs[i].client_terminal for i in entry.allocs)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from random import Random
 
 from hanse.config.model import AgentConfig, ServerConfig
-from hanse.errors import HanseError
+from hanse.errors import HanseError, Unavailable
 from hanse.rpc.codec import decoder, encode
 from hanse.rpc.messages import (
     Desired,
@@ -66,8 +67,21 @@ class SlowStore(MemoryStore):
         self._clock = clock
         self._rng = rng
         self._turn = asyncio.Lock()
+        #: How many commits are answered with "no answer" and carried out seconds later.
+        self.late = 0
+        self.group: asyncio.TaskGroup | None = None
+
+    async def _carry_out_later(self, txn: Txn) -> None:
+        await self._clock.sleep(self._rng.uniform(0.01, 3.0))
+        with suppress(HanseError):
+            await super().commit(txn)
 
     async def commit(self, txn: Txn) -> TxnResult:
+        if self.late and self.group is not None:
+            self.late -= 1
+            self.group.create_task(self._carry_out_later(txn))
+            await self._clock.sleep(0.3)
+            raise Unavailable("the slow store", 0.3)
         async with self._turn:
             await self._clock.sleep(self._rng.uniform(0.0005, 0.004))
             result = await super().commit(txn)
@@ -252,6 +266,7 @@ class SimCluster:
     async def __aenter__(self) -> SimCluster:
         self._group = asyncio.TaskGroup()
         await self._group.__aenter__()
+        self.store.group = self._group
         for number in range(self._servers):
             self.regions.append(self.new_region(number))
             self._start(number)

@@ -246,6 +246,9 @@ class Trouble:
             await self.cluster.attempt(self.cluster.region.stop_allocation(self.rng.choice(found)))
 
     async def commit_fails(self) -> None:
+        if self.rng.random() < 0.5:
+            self.cluster.store.late += self.rng.randrange(1, 4)
+            return
         for _ in range(self.rng.randrange(1, 4)):
             self.cluster.store.fail_next_commit(applied=self.rng.random() < 0.5)
 
