@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from hanse.errors import Invalid
+from hanse.errors import Invalid, Unsupported
 from hanse.metrics import MetricsSummary
 from hanse.structs.wire import Wire
 from region.api.agent import AgentMember
@@ -176,6 +176,18 @@ async def servers(call: Call) -> Answer:
     if not call.agent.client_enabled:
         raise HTTPFailure(501, "Invalid method")
     return json_answer(list(call.agent.servers()))
+
+
+@routes.write(
+    "/v1/agent/servers",
+    params=(Param("address", "array", "The servers to use from now on.", required=True),),
+    statuses={501: "The agent is not a client."},
+)
+async def set_servers(call: Call) -> Answer:
+    """Have the client use other servers: not done by this version."""
+    if not call.agent.client_enabled:
+        raise HTTPFailure(501, "Invalid method")
+    raise Unsupported(["changing a client's servers while it runs"])
 
 
 @routes.write("/v1/agent/reload")
