@@ -38,6 +38,8 @@ PERIOD_S = 0.5
 SILENT_S = 1.8
 #: Unreachable for so long: shown as failed.
 FAILED_S = 3.0
+#: Unreachable for so long and on no list: forgotten.
+GONE_S = 30.0
 _JOIN_PAUSE_S = 2.0
 
 
@@ -192,14 +194,24 @@ class Neighbours:
 
     def _addresses(self) -> set[str]:
         found = {*self._peers.addresses(), *(card.rpc for card in self.registered())}
-        if not self.machine.cluster:
-            found |= {card.rpc for s in self.sights.values() for card in (s.card,)}
-            found |= {address for s in self.sights.values() for address in s.greeting.known}
-        elif isinstance(phase := self.machine.phase, Decided):
+        found |= {sight.card.rpc for sight in self.sights.values()}
+        if isinstance(phase := self.machine.phase, Decided):
             found |= {card.rpc for card in phase.members}
+        else:
+            found |= {address for s in self.sights.values() for address in s.greeting.known}
         return found - {self.card.rpc, ""}
 
+    def _forget_the_gone(self) -> None:
+        """Drop who has been away for long and is not among the region's servers any more."""
+        now = self._clock.now()
+        listed = {card.id for card in self.registered()}
+        for sight in list(self.sights.values()):
+            since = sight.failing_since
+            if since is not None and now - since > GONE_S and sight.card.id not in listed:
+                del self.sights[sight.card.id]
+
     def _greet_all(self, group: asyncio.TaskGroup) -> None:
+        self._forget_the_gone()
         wanted = self._addresses()
         for address in wanted - self._loops.keys():
             self._alarms[address] = Alarm(self._clock)
