@@ -7,6 +7,7 @@ heartbeats. When the server ends that stream (its user went away) the answer is 
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
@@ -170,6 +171,8 @@ class Calls:
 
     async def _signal(self, body: bytes, inputs: Inputs) -> Answer:
         asked = _read(body, AllocRequest)
+        if not _is_signal(asked.signal):
+            raise Invalid("signal", f'unknown signal "{asked.signal[:32]}"')
         for task in self._living(asked):
             driver, handle = _attached(task)
             if not driver.capabilities.send_signals or not isinstance(driver, Signals):
@@ -303,6 +306,13 @@ def _attached(task: TaskRunner) -> tuple[Driver, TaskHandle]:
     if driver is None or handle is None:
         raise Invalid("", f'task "{task.name}" is not running')
     return driver, handle
+
+
+def _is_signal(name: str) -> bool:
+    text = name.upper()
+    if text.isascii() and text.isdigit():
+        return len(text) < 4 and 0 < int(text) < signal.NSIG
+    return (text if text.startswith("SIG") else f"SIG{text}") in signal.Signals.__members__
 
 
 def _read(body: bytes, kind: type[Any]) -> Any:

@@ -199,7 +199,8 @@ class Job(Wire, frozen=True, kw_only=True):
     parameterized_job: ParameterizedJobConfig | None = None
     dispatched: bool = False
     dispatch_idempotency_token: str = ""
-    payload: str = ""
+    #: In base64; null when there is none, since clients read the text "" as a broken list.
+    payload: str | None = None
     meta: dict[str, str] = {}
     consul_namespace: str = ""
     vault_namespace: str = ""

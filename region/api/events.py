@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from msgspec.structs import replace
 
 from hanse.errors import Invalid
 from hanse.structs.allocation import Allocation
@@ -22,7 +21,7 @@ from hanse.structs.job import Job
 from hanse.structs.node import Node
 from hanse.structs.service import ServiceRegistration
 from region.api.ports import AppliedPort, StatePort
-from region.api.views import ApiAllocation, alloc_view, job_of, job_view
+from region.api.views import ApiAllocation, alloc_view, job_of, job_view, node_view
 
 #: Revisions that are remembered, and objects in all of them together.
 REVISIONS_MAX = 1000
@@ -170,7 +169,7 @@ def events_of(
             yield _event(index, noun, _deployment_type(old, subject), {"Deployment": subject})
         case Node(id=key):
             kind = "NodeDeregistration" if gone else _node_type(old, subject)
-            payload = {"Node": replace(subject, secret_id="")}
+            payload = {"Node": node_view(subject)}
             yield _event(index, _Noun("Node", key, ""), kind, payload)
         case ServiceRegistration(id=key, namespace=namespace):
             noun = _Noun("Service", key, namespace, (subject.job_id, subject.service_name))
@@ -251,7 +250,9 @@ def wanted(topics: Sequence[str], namespace: str) -> Callable[[Event], bool]:
     keys: dict[str, set[str]] = {}
     for text in topics or ("*",):
         topic, colon, key = text.partition(":")
-        if topic not in TOPICS or (colon and not key):
+        if colon and (not key or key.startswith(":")):
+            raise Invalid("topic", f"Invalid key value pair for topic, topic: {text[:128]!r}")
+        if topic not in TOPICS:
             raise Invalid("topic", f"invalid event topic {text[:128]!r}")
         keys.setdefault(topic, set()).add(key or "*")
     anything = keys.get("*", set())

@@ -107,7 +107,7 @@ def check_region(call: Call, job: Job, region: str) -> None:
 
 
 def _eval_priority(call: Call, body: int = 0) -> int:
-    asked = call.query.integer("eval_priority", low=1, high=100)
+    asked = call.query.integer("eval_priority", low=0, high=100)
     priority = body if asked is None else asked
     if priority and not 1 <= priority <= 100:
         raise Invalid("", "eval priority must be between 1 and 100 inclusively")
@@ -218,20 +218,29 @@ async def validate_job(call: Call) -> Answer:
     params=(
         params.NAMESPACE,
         Param("purge", "boolean", "Forget the job as well."),
-        Param("eval_priority", "integer", "Priority of the evaluation.", minimum=1, maximum=100),
+        Param(
+            "eval_priority",
+            "integer",
+            "Priority of the evaluation; 0 is the job's.",
+            minimum=0,
+            maximum=100,
+        ),
         Param("no_shutdown_delay", "boolean", "Do not wait for shutdown delays."),
     ),
-    statuses=NO_JOB,
 )
 async def deregister_job(call: Call) -> Answer:
-    """Stop a job."""
-    response = await call.region.deregister_job(
-        call.write_namespace(),
-        call.args["job_id"],
-        purge=call.query.flag("purge"),
-        eval_priority=_eval_priority(call),
-        no_shutdown_delay=call.query.flag("no_shutdown_delay"),
-    )
+    """Stop a job; one that is not there is stopped already."""
+    namespace, job_id = call.write_namespace(), call.args["job_id"]
+    try:
+        response = await call.region.deregister_job(
+            namespace,
+            job_id,
+            purge=call.query.flag("purge"),
+            eval_priority=_eval_priority(call),
+            no_shutdown_delay=call.query.flag("no_shutdown_delay"),
+        )
+    except NotFound:
+        return written(JobDeregisterResponse(), max(1, call.state.revision))
     return written(response, response.eval_create_index or response.job_modify_index)
 
 
@@ -344,10 +353,9 @@ async def scale_job(call: Call) -> Answer:
     if request.job_id and request.job_id != job_id:
         raise Invalid("", "JobID not same as job name")
     namespace = call.write_namespace()
-    job = call.state.job(namespace, job_id)
-    if job is None:
-        raise NotFound("job", job_id)
     _check_scale(request)
+    if call.state.job(namespace, job_id) is None:
+        raise NotFound("job", job_id)
     response = await call.region.scale_job(
         namespace, job_id, msgspec.structs.replace(request, job_id=job_id)
     )

@@ -205,6 +205,14 @@ class NodePool(Wire, frozen=True, kw_only=True):
     modify_index: int = 1
 
 
+class NodePoolRequest(NodePool, frozen=True, kw_only=True):
+    """A node pool as clients send it: with the time as a number or as text such as `24h`."""
+
+    node_identity_ttl_ns: int | str = msgspec.field(  # type: ignore[assignment]
+        default=0, name="NodeIdentityTTL"
+    )
+
+
 BUILT_IN = (
     NodePool(name="all", description="Node pool with all nodes in the cluster."),
     NodePool(name="default", description="Default node pool."),
@@ -241,17 +249,17 @@ async def read_pool(call: Call) -> Answer:
     return json_answer(_found_pool(call))
 
 
-@routes.write("/v1/node/pools", body=NodePool)
+@routes.write("/v1/node/pools", body=NodePoolRequest)
 async def put_pool(call: Call) -> Answer:
     """Make or change a node pool: only the built-in ones exist so far."""
-    pool = await decode(call, NodePool)
+    pool = await decode(call, NodePoolRequest)
     return _refuse_pool(pool.name, "modified")
 
 
-@routes.write("/v1/node/pool/{pool}", body=NodePool)
+@routes.write("/v1/node/pool/{pool}", body=NodePoolRequest)
 async def put_named_pool(call: Call) -> Answer:
     """Make or change a node pool: only the built-in ones exist so far."""
-    await decode(call, NodePool)
+    await decode(call, NodePoolRequest)
     return _refuse_pool(call.args["pool"], "modified")
 
 

@@ -45,6 +45,7 @@ _NOT_YET = {
     "/v1/job/{job_id+}/dispatch": "dispatch of parameterized jobs",
     "/v1/job/{job_id+}/dispatch/payload": "dispatch of parameterized jobs",
     "/v1/job/{job_id+}/action": "job actions",
+    "/v1/job/{job_id+}/periodic/force": "periodic jobs",
 }
 
 

@@ -41,6 +41,7 @@ def canonical(job: Job, *, region: str, default_priority: int) -> Canonical:
         priority=job.priority or default_priority,
         node_pool=job.node_pool or "default",
         datacenters=job.datacenters or ("*",),
+        payload=job.payload or None,
         status="",
         status_description="",
     )
@@ -83,6 +84,7 @@ def _service(
         service,
         name=name,
         provider="nomad",
+        cluster=service.cluster or "default",
         namespace=job.namespace,
         task_name=service.task_name or (task.name if task is not None else ""),
         checks=checks,
