@@ -61,7 +61,6 @@ class Api:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer any request. Raises nothing but cancellation and broken connections."""
-        began = self._clock.now()
         headers = respond.base_headers(self._config.http_api_response_headers)
         try:
             response = await self._answer(request, headers)
@@ -77,13 +76,6 @@ class Api:
         except Exception:
             log.exception("request failed", method=request.method, path=request.path[:200])
             response = self._failed(headers, *errors.INTERNAL)
-        log.debug(
-            "request complete",
-            method=request.method,
-            path=request.path[:200],
-            status=response.status,
-            took_ms=round((self._clock.now() - began) * 1000, 1),
-        )
         self.context.agent.metrics.count(
             "nomad.agent.http.response", status=f"{response.status // 100}xx"
         )
