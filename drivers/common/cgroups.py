@@ -12,6 +12,8 @@ import os
 import signal
 from typing import NamedTuple
 
+from drivers.common.proc import read_small
+
 TOP = "hanse"
 #: The v1 controllers a task's group is made in; `freezer` is what makes killing exact.
 V1_CONTROLLERS = ("freezer", "memory", "cpuacct")
@@ -50,46 +52,39 @@ def parse_mounts(mountinfo: str, v2_controllers: str = "") -> Mounts:
 
 def find_mounts() -> Mounts:
     """Look at this machine."""
-    try:
-        with open("/proc/self/mountinfo", encoding="utf-8") as file:
-            text = file.read()
-    except OSError:
-        return Mounts(v2="", v1={})
+    text = read_small("/proc/self/mountinfo")
     controllers = ""
     for line in text.splitlines():
         if " - cgroup2 " in line:
-            controllers = _read(line.split(" ")[4] + "/cgroup.controllers")
+            controllers = read_small(line.split(" ")[4] + "/cgroup.controllers")
     return parse_mounts(text, controllers)
-
-
-def _read(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8") as file:
-            return file.read()
-    except OSError:
-        return ""
 
 
 def prepare_top(mounts: Mounts) -> bool:
     """Make `/hanse` in every tree; False when this process may not."""
-    tops = [mounts.v2] if mounts.v2 else [*mounts.v1.values()]
-    if not tops:
+    folders = tops(mounts)
+    if not folders:
         return False
     try:
-        for top in tops:
-            os.makedirs(f"{top}/{TOP}", exist_ok=True)
+        for folder in folders:
+            os.makedirs(folder, exist_ok=True)
         if mounts.v2:
-            for folder in (mounts.v2, f"{mounts.v2}/{TOP}"):
+            for folder in (mounts.v2, *folders):
                 _write(f"{folder}/cgroup.subtree_control", "+cpu +memory +pids")
     except OSError:
         return False
-    return all(os.access(f"{top}/{TOP}", os.W_OK) for top in tops)
+    return all(os.access(folder, os.W_OK) for folder in folders)
+
+
+def tops(mounts: Mounts) -> tuple[str, ...]:
+    """Our `/hanse` in every tree."""
+    trees = [mounts.v2] if mounts.v2 else sorted(set(mounts.v1.values()))
+    return tuple(f"{tree}/{TOP}" for tree in trees)
 
 
 def paths_for(mounts: Mounts, name: str) -> tuple[str, ...]:
-    """The folders of a task's group."""
-    tops = [mounts.v2] if mounts.v2 else sorted(set(mounts.v1.values()))
-    return tuple(f"{top}/{TOP}/{name}" for top in tops)
+    """The folders of a group below our top."""
+    return tuple(f"{top}/{name}" for top in tops(mounts))
 
 
 def _write(path: str, text: str) -> None:
@@ -120,7 +115,7 @@ def members(paths: tuple[str, ...]) -> list[int]:
     found: set[int] = set()
     for path in paths:
         for folder, _, _ in os.walk(path):
-            found.update(int(pid) for pid in _read(f"{folder}/cgroup.procs").split())
+            found.update(int(pid) for pid in read_small(f"{folder}/cgroup.procs").split())
     return sorted(found)
 
 
@@ -176,7 +171,7 @@ def oom_kills(paths: tuple[str, ...]) -> int:
     count = 0
     for path in paths:
         for name in ("memory.events", "memory.oom_control"):
-            for line in _read(f"{path}/{name}").splitlines():
+            for line in read_small(f"{path}/{name}").splitlines():
                 key, _, value = line.partition(" ")
                 if key == "oom_kill":
                     count = max(count, int(value))

@@ -67,16 +67,8 @@ def pairs(text: str) -> dict[str, int]:
     return found
 
 
-def _read(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8") as file:
-            return file.read()
-    except OSError:
-        return ""
-
-
 def _number(path: str) -> int:
-    text = _read(path).strip()
+    text = proc.read_small(path).strip()
     return int(text) if text.isdigit() else 0
 
 
@@ -90,8 +82,8 @@ def sample_group(paths: tuple[str, ...], now_s: float) -> Sample | None:
 
 
 def _sample_v2(path: str, now_s: float) -> Sample:
-    cpu = pairs(_read(f"{path}/cpu.stat"))
-    memory = pairs(_read(f"{path}/memory.stat"))
+    cpu = pairs(proc.read_small(f"{path}/cpu.stat"))
+    memory = pairs(proc.read_small(f"{path}/memory.stat"))
     return Sample(
         at_s=now_s,
         cpu_s=cpu.get("usage_usec", 0) / 1e6,
@@ -113,7 +105,7 @@ def _sample_v2(path: str, now_s: float) -> Sample:
 
 def _sample_v1(paths: tuple[str, ...], now_s: float) -> Sample:
     texts = {
-        name: next((text for path in paths if (text := _read(f"{path}/{name}"))), "")
+        name: next((text for path in paths if (text := proc.read_small(f"{path}/{name}"))), "")
         for name in _V1_FILES
     }
     modes = pairs(texts["cpuacct.stat"])
@@ -154,12 +146,12 @@ def sample_tree(pid: int, now_s: float) -> Sample:
 
 def core_mhz() -> float:
     """The speed of one core as the kernel states it; 1000 when it does not."""
-    text = _read("/sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq").strip()
+    text = proc.read_small("/sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq").strip()
     if text.isdigit():
         return int(text) / 1000
     speeds = [
         float(line.partition(":")[2])
-        for line in _read("/proc/cpuinfo").splitlines()
+        for line in proc.read_small("/proc/cpuinfo").splitlines()
         if line.startswith("cpu MHz")
     ]
     return max(speeds, default=1000.0)

@@ -105,10 +105,10 @@ async def connect(folder: str) -> Link | None:
 class ForkServer:
     """The zygote, seen from the driver. Started when first needed and again when it is gone."""
 
-    def __init__(self, driver: str, home: tuple[str, ...]) -> None:
-        """`home`: the control group folders that supervisors live in."""
+    def __init__(self, driver: str, home: tuple[str, ...], tops: tuple[str, ...]) -> None:
+        """Control group folders: those supervisors live in, those tasks' groups are made in."""
         self._driver = driver
-        self._home = home
+        self._groups = (":".join(home), ":".join(tops))
         self._sock: socket.socket | None = None
         self.pid = 0
 
@@ -127,7 +127,7 @@ class ForkServer:
         with theirs:
             self.pid = os.posix_spawn(
                 sys.executable,
-                [sys.executable, "-I", "-S", "-c", code, *self._home],
+                [sys.executable, "-I", "-S", "-c", code, *self._groups],
                 {},
                 file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), 3)],
             )

@@ -96,12 +96,16 @@ class RawExecDriver:
         self._clock = context.clock
         self._tasks = Path(context.state_dir) / "tasks"
         self._mounts = cgroups.find_mounts()
-        self._has_groups = config.enabled and cgroups.prepare_top(self._mounts)
-        home = cgroups.paths_for(self._mounts, "supervisors") if self._has_groups else ()
-        self._fork_server = ForkServer(NAME, home)
+        self._fork_server = self._make_fork_server(config.enabled)
         self._supervised = Supervised(NAME, context.clock, self._fork_server)
         self._core_mhz = stats.core_mhz()
         self._samples: dict[str, stats.Sample] = {}
+
+    def _make_fork_server(self, enabled: bool) -> ForkServer:
+        if not (enabled and cgroups.prepare_top(self._mounts)):
+            return ForkServer(NAME, home=(), tops=())
+        home = cgroups.paths_for(self._mounts, "supervisors")
+        return ForkServer(NAME, home=home, tops=cgroups.tops(self._mounts))
 
     # --- Driver ---------------------------------------------------------------------------
 
@@ -272,8 +276,6 @@ class RawExecDriver:
             host |= {"USER": identity.name, "LOGNAME": identity.name, "HOME": identity.home}
         denied = (*self._config.denied_envvars, *config.denied_envvars)
         env = scrub({"PATH": _PATH} | host | task.environment, denied)
-        override = self._override(config)
-        group = cgroups.paths_for(self._mounts, task.id) if self._has_groups else ()
         dirs = (task.local_dir, task.task_dir)
         logs: Message = {
             "folder": task.logs.folder,
@@ -292,9 +294,8 @@ class RawExecDriver:
                 "gid": identity.gid if identity else None,
                 "groups": list(identity.groups) if identity else [],
                 "oom_score_adj": config.oom_score_adj,
-                "cgroup": list(override or group),
+                "cgroup": list(self._override(config)),
             },
-            "cgroup": [] if override else list(group),
             "logs": None if task.logs.disabled else logs,
         }
 

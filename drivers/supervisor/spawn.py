@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import TypedDict
 
 from drivers.common import cgroups
@@ -20,6 +22,7 @@ _SIGNALS_TO_RESET = (
     signal.SIGCHLD,
 )
 _EXIT_NOT_STARTED = 127
+_TOLD_BYTES = 4000
 
 
 class Process(TypedDict):
@@ -34,7 +37,7 @@ class Process(TypedDict):
     gid: int | None
     groups: list[int]
     oom_score_adj: int | None
-    #: Control group folders to join.
+    #: Control group folders to join; for a task, empty is a group of its own.
     cgroup: list[str]
 
 
@@ -51,28 +54,100 @@ def spawn(process: Process, stdio: Sequence[int], *, terminal: bool = False) -> 
     told, tell = os.pipe()
     pid = os.fork()
     if pid == 0:
-        try:
-            _become(process, stdio, terminal)
-        except OSError as error:
-            step = " ".join(getattr(error, "__notes__", ["cannot start"]))
-            _report(tell, f"{step}: {os.strerror(error.errno or 0).lower()}")
-        except BaseException as error:
-            _report(tell, f"{type(error).__name__}: {error}")
-        finally:
-            os._exit(_EXIT_NOT_STARTED)
+        with _reporting(tell):
+            os.setsid()
+            _join(process["cgroup"])
+            _become(process, stdio, terminal=terminal)
     os.close(tell)
-    problem = _read_all(told)
+    _check(pid, told)
+    return pid
+
+
+class Parked:
+    """A child that sits in its control group and waits to be told what to become.
+
+    Joining a group costs up to 20 ms on an idle machine, for the kernel must wait for all its
+    CPUs. So it is done before anybody waits for the task. The child's output pipes are ready too.
+    """
+
+    def __init__(self, cgroup: tuple[str, ...], null: int) -> None:
+        """Raises OSError when there is no group, process or descriptor to be had."""
+        cgroups.create(cgroup)
+        self.cgroup = cgroup
+        feed, self._feed = os.pipe()
+        self._told, tell = os.pipe()
+        self.stdout, stdout = os.pipe()
+        self.stderr, stderr = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            with _reporting(tell):
+                os.close(self._feed)
+                _wait_and_become(cgroup, feed, (null, stdout, stderr))
+        for fd in (feed, tell, stdout, stderr):
+            os.close(fd)
+
+    def release(self, process: Process, *, keep_output: bool) -> int:
+        """Let the child become the process; return its pid once that runs. Raises NotStarted."""
+        try:
+            _write_all(self._feed, json.dumps([process, keep_output]).encode())
+        except BrokenPipeError:
+            # It has failed already, and said why.
+            pass
+        finally:
+            os.close(self._feed)
+        _check(self._pid, self._told)
+        return self._pid
+
+    def discard(self) -> None:
+        """End the child, and remove its group."""
+        os.kill(self._pid, signal.SIGKILL)
+        os.waitpid(self._pid, 0)
+        for fd in (self._feed, self._told, self.stdout, self.stderr):
+            os.close(fd)
+        cgroups.remove(self.cgroup)
+
+
+def _wait_and_become(cgroup: tuple[str, ...], feed: int, stdio: tuple[int, int, int]) -> None:
+    system.die_with_parent()
+    os.setsid()
+    _join(cgroup)
+    told = _read_all(feed)
+    if not told:
+        return
+    process, keep_output = json.loads(told)
+    null = stdio[0]
+    _become(process, stdio if keep_output else (null, null, null), terminal=False)
+
+
+@contextlib.contextmanager
+def _reporting(tell: int) -> Generator[None]:
+    """In a child: whatever goes wrong is told to the parent; the child ends in any case."""
+    try:
+        yield
+    except OSError as error:
+        step = " ".join(getattr(error, "__notes__", ["cannot start"]))
+        os.write(tell, f"{step}: {os.strerror(error.errno or 0).lower()}".encode()[:_TOLD_BYTES])
+    except BaseException as error:
+        os.write(tell, f"{type(error).__name__}: {error}".encode()[:_TOLD_BYTES])
+    finally:
+        os._exit(_EXIT_NOT_STARTED)
+
+
+def _check(pid: int, told: int) -> None:
+    """Wait until the child runs its program. Raises NotStarted with what it told."""
+    problem = _read_all(told).decode(errors="replace")
     os.close(told)
     if problem:
         os.waitpid(pid, 0)
         raise NotStarted(problem)
-    return pid
 
 
-def _become(process: Process, stdio: Sequence[int], terminal: bool) -> None:
+def _join(cgroup: Sequence[str]) -> None:
+    _try("cannot join the control group", cgroups.join, tuple(cgroup))
+
+
+def _become(process: Process, stdio: Sequence[int], *, terminal: bool) -> None:
     """Turn this process into the task's. Returns only by raising."""
-    os.setsid()
-    _try("cannot join the control group", cgroups.join, tuple(process["cgroup"]))
     if process["oom_score_adj"] is not None:
         _try("cannot set oom_score_adj", _set_oom_score, process["oom_score_adj"])
     if terminal:
@@ -107,12 +182,14 @@ def _set_oom_score(value: int) -> None:
         file.write(str(value))
 
 
-def _report(fd: int, text: str) -> None:
-    os.write(fd, text.encode()[:4000])
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
 
 
-def _read_all(fd: int) -> str:
+def _read_all(fd: int) -> bytes:
     found = b""
-    while data := os.read(fd, 4096):
+    while data := os.read(fd, 1 << 16):
         found += data
-    return found.decode(errors="replace")
+    return found

@@ -1,7 +1,8 @@
 """What stays with one task from its first instruction to its last byte of output.
 
-Theory of operation. A supervisor is forked by the zygote with one end of a socket on which the
-driver sends what to start. It takes a lock in the task's folder, so that a task is started once
+Theory of operation. A supervisor is forked by the zygote before it is needed. It prepares what does
+not depend on the task (`spawn.Parked`) and waits for one end of a socket, on which the driver
+sends what to start. It takes a lock in the task's folder, so that a task is started once
 however often that is asked; starts the task; and then, alone in one loop without threads:
 
 * moves the task's output from two pipes to rotated files, so nothing is lost while no agent is
@@ -35,7 +36,7 @@ from drivers.common import cgroups, proc
 from drivers.common.frames import FDS_MAX, Broken, Frames, Message, encode
 from drivers.common.rotate import RotatedLog
 from drivers.supervisor import system
-from drivers.supervisor.spawn import NotStarted, Process, spawn
+from drivers.supervisor.spawn import NotStarted, Parked, Process, spawn
 
 #: How long processes that the task left behind may keep its output open, seconds.
 LINGER_S = 1.0
@@ -51,17 +52,33 @@ _DRAIN_READS_MAX = 64
 _READABLE = select.POLLIN | select.POLLHUP | select.POLLERR
 
 
-def supervise(fd: int) -> None:
-    """Serve the request that comes on `fd`; return when the task is over."""
+def stand_by(zygote: socket.socket, cgroup: tuple[str, ...]) -> None:
+    """Prepare for a task, wait for one, supervise it; return when it is over, or none comes."""
     os.setsid()
+    # The zygote ignores it, and then there is nothing to wait for.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     system.adopt_orphans()
     null = os.open("/dev/null", os.O_RDWR)
     for number in range(3):
         os.dup2(null, number)
+    parked = Parked(cgroup, null)
+    _, fds, _, _ = socket.recv_fds(zygote, 16, 1)
+    zygote.close()
+    task = _claim(fds[0]) if fds else None
+    if task is None:
+        parked.discard()
+        return
+    spec, asker, rest = task
+    Supervisor(spec, asker, parked, null).run(rest)
+
+
+def _claim(fd: int) -> tuple[Message, _Peer, list[Message]] | None:
+    """The task that is asked for on `fd`, in its folder and locked; None if it is not for us."""
+    os.set_inheritable(fd, False)
     asker = _Peer(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fd))
     messages = _read_first(asker)
     if not messages:
-        return
+        return None
     spec, *rest = messages
     folder = str(spec["dir"])
     os.makedirs(folder, 0o700, exist_ok=True)
@@ -72,11 +89,11 @@ def supervise(fd: int) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         asker.sock.sendall(encode(_await_state()))
-        return
+        return None
     if os.path.exists("state.json"):
         asker.sock.sendall(encode(_await_state()))
-        return
-    Supervisor(spec, asker, null).run(rest)
+        return None
+    return spec, asker, rest
 
 
 def _read_first(asker: _Peer) -> list[Message]:
@@ -101,8 +118,11 @@ def _await_state() -> Message:
 
 def write_json(name: str, value: Message) -> None:
     """Make the file appear whole, in the current folder."""
-    with open(name + ".tmp", "w", encoding="utf-8") as file:
-        json.dump(value, file)
+    fd = os.open(name + ".tmp", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, json.dumps(value).encode())
+    finally:
+        os.close(fd)
     os.rename(name + ".tmp", name)
 
 
@@ -127,11 +147,12 @@ class _Peer:
 class Supervisor:
     """One task. `run` is the only way in."""
 
-    def __init__(self, spec: Message, asker: _Peer, null: int) -> None:
+    def __init__(self, spec: Message, asker: _Peer, parked: Parked, null: int) -> None:
         self._process = cast("Process", spec["process"])
         self._logs = cast("dict[str, object] | None", spec["logs"])
+        self._parked = parked
         #: The group that is the task's own, to be killed and removed with it; may be empty.
-        self._cgroup = tuple(cast("list[str]", spec["cgroup"]))
+        self._cgroup = parked.cgroup
         self._null = null
         self._poll = select.poll()
         self._on_ready: dict[int, Callable[[], None]] = {}
@@ -184,13 +205,7 @@ class Supervisor:
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
         self._watch(wake, lambda: self._on_child(wake))
         self._listen()
-        cgroups.create(self._cgroup)
-        stdout, stderr = self._open_outputs()
-        try:
-            self._pid = spawn(self._process, (self._null, stdout, stderr))
-        finally:
-            for fd in {stdout, stderr} - {self._null}:
-                os.close(fd)
+        self._pid = self._become_task()
         state: Message = {
             "pid": self._pid,
             "start_time": proc.start_time(self._pid),
@@ -200,6 +215,28 @@ class Supervisor:
         }
         write_json("state.json", state)
         return state
+
+    def _become_task(self) -> int:
+        """Have the parked child become the task; in a group of another's, a new child."""
+        parked = self._parked
+        if not self._process["cgroup"]:
+            try:
+                self._open_outputs(parked.stdout, parked.stderr)
+            except OSError:
+                parked.discard()
+                raise
+            self._process["cgroup"] = list(parked.cgroup)
+            return parked.release(self._process, keep_output=self._logs is not None)
+        parked.discard()
+        self._cgroup = ()
+        (stdout, stdout_write), (stderr, stderr_write) = os.pipe(), os.pipe()
+        self._open_outputs(stdout, stderr)
+        writes = (stdout_write, stderr_write)
+        try:
+            return spawn(self._process, (self._null, *(writes if self._logs else [self._null] * 2)))
+        finally:
+            for fd in writes:
+                os.close(fd)
 
     def _listen(self) -> None:
         with contextlib.suppress(FileNotFoundError):
@@ -211,21 +248,19 @@ class Supervisor:
         listener.setblocking(False)
         self._watch(listener.fileno(), lambda: self._accept(listener))
 
-    def _open_outputs(self) -> tuple[int, int]:
-        """The descriptors for the task's stdout and stderr."""
+    def _open_outputs(self, stdout: int, stderr: int) -> None:
+        """Have what comes out of the two pipes moved to files. Raises OSError."""
         if self._logs is None:
-            return self._null, self._null
+            for fd in (stdout, stderr):
+                os.close(fd)
+            return
         folder, stem = str(self._logs["folder"]), str(self._logs["stem"])
         max_files, max_bytes = (int(cast("int", self._logs[k])) for k in ("max_files", "max_bytes"))
-        ends: list[int] = []
-        for stream in ("stdout", "stderr"):
+        for stream, read in (("stdout", stdout), ("stderr", stderr)):
             log = RotatedLog(folder, f"{stem}.{stream}", max_files=max_files, max_bytes=max_bytes)
-            read, write = os.pipe()
             os.set_blocking(read, False)
             self._outputs[read] = log
             self._watch(read, lambda read=read: self._pump(read))  # type: ignore[misc]
-            ends.append(write)
-        return ends[0], ends[1]
 
     # --- the loop -------------------------------------------------------------------------
 

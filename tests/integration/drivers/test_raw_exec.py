@@ -226,11 +226,33 @@ async def test_each_task_has_a_control_group_that_goes_with_it(raw, until) -> No
     handle = await raw.start(driver, task)
     groups = tuple(handle.state["cgroup"])
     assert groups
-    assert all(group.endswith(f"/hanse/{task.id}") for group in groups)
+    assert all("/hanse/" in group for group in groups)
     assert cgroups.members(groups) == [handle.state["pid"]]
     assert "/hanse/supervisors" in read(f"/proc/{handle.state['supervisor']}/cgroup")
     await driver.destroy(handle)
     await until(lambda: not any(Path(group).exists() for group in groups))
+
+
+async def test_a_fork_server_leaves_nothing_behind_and_clears_up_after_others(raw, until) -> None:
+    driver = raw.driver()
+    handle = await raw.start(driver, raw.task("exec sleep 60"))
+    tops = {str(Path(group).parent) for group in handle.state["cgroup"]}
+    zygote = driver._fork_server.pid
+
+    def left() -> list[str]:
+        return [name for top in tops for name in os.listdir(top) if name.startswith(f"{zygote}-")]
+
+    await until(lambda: len(left()) == 2 * len(tops))
+    del driver
+    # Its own task stays, the supervisor that stood by goes.
+    await until(lambda: len(left()) == len(tops))
+    assert raw.alive(handle)
+    stale = [Path(top, "4194999-1-1") for top in tops]
+    for path in stale:
+        path.mkdir()
+    await raw.start(raw.driver(), raw.task("exec sleep 60"))
+    assert not any(path.exists() for path in stale)
+    assert raw.alive(handle)
 
 
 def test_a_control_group_of_the_second_kind_is_joined_killed_and_removed() -> None:
