@@ -14,6 +14,7 @@ MODULES = {
     "W2": "w02_small_jobs",
     "W3": "w03_latency",
     "W5": "w05_blocking",
+    "W6": "w06_failover",
     "W8": "w08_lists",
     "W10": "w10_tasks",
 }

@@ -413,6 +413,7 @@ class Quorum:
             "commit_index": health.raft_index,
             "applied": health.raft_applied,
             "learner": health.learner,
+            "leads_etcd": bool(health.member_id) and health.raft_leader == health.member_id,
             "peers": len(self._others()),
         }
 

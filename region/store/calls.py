@@ -15,6 +15,12 @@ from region.store.wire import EOF, METADATA, read_failure
 
 log = structlog.get_logger(__name__)
 
+_ALONE_S = 5.0
+_HURRY_S = 0.3
+_SLOW_S = 1.0
+#: An election takes no longer than this.
+_ELECTION_S = 1.5
+
 Ask = Callable[[Member, float], Awaitable[Any]]
 
 
@@ -29,9 +35,18 @@ class Caller:
 
     @property
     def deadline_s(self) -> float:
-        """How long one member is waited for."""
-        single = len(self.members.all) == 1
-        return self._options.call_deadline_s or (5.0 if single else 0.5)
+        """How long one member is waited for.
+
+        What was sent to a leader that dies is never answered, so with others to ask it pays to
+        hurry; but where nothing has worked for a while, the members are slow and not dead.
+        """
+        if self._options.call_deadline_s:
+            return self._options.call_deadline_s
+        if len(self.members.all) == 1:
+            return _ALONE_S
+        since = self.members.failing_since
+        slow = since is not None and self._clock.now() - since > _ELECTION_S
+        return _SLOW_S if slow else _HURRY_S
 
     async def call(
         self, ask: Ask, *, repeatable: bool, size: int = 0, deadline_s: float = 0.0

@@ -25,8 +25,9 @@ RECEIVE_BYTES_MAX = 64 * 1024 * 1024
 class Options:
     """Limits and times of the store's client. The defaults suit members supervised by us."""
 
-    #: How long one call may take before the next member is asked. None: 0.5 s, or 5 s where
-    #: there is only one member and hurrying gains nothing.
+    #: How long one call may take before the next member is asked. None: 0.3 s, 1 s when nothing
+    #: has been answered for longer than an election takes, or 5 s where there is only one member
+    #: and hurrying gains nothing.
     call_deadline_s: float | None = None
     #: The same for a page of a listing, which can be megabytes.
     page_deadline_s: float = 10.0
