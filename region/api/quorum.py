@@ -8,8 +8,16 @@ import msgspec
 
 from hanse.durations import format_duration, parse_duration
 from hanse.errors import Invalid, Unsupported
+from hanse.structs.quorum import (
+    AutopilotBody,
+    HealthReply,
+    LeadershipPeer,
+    LeadershipTransfer,
+    RaftConfiguration,
+    RaftServer,
+    ServerHealth,
+)
 from hanse.structs.times import rfc3339
-from hanse.structs.wire import ZERO_TIME, Wire
 from region.api.endpoint import Answer, Call, Param, Routes, encode, json_answer
 from region.quorum.autopilot import AutopilotConfiguration, failure_tolerance, healthy
 from region.quorum.membership import Seat
@@ -28,24 +36,6 @@ def _quorum(call: Call) -> Quorum:
     if not isinstance(quorum, Quorum):
         raise Unsupported(["peers of an etcd that is not supervised by the agents"])
     return quorum
-
-
-class RaftServer(Wire, frozen=True, kw_only=True):
-    """A member of the quorum."""
-
-    id: str = ""
-    node: str = ""
-    address: str = ""
-    leader: bool = False
-    voter: bool = False
-    raft_protocol: str = "3"
-
-
-class RaftConfiguration(Wire, frozen=True, kw_only=True):
-    """All members."""
-
-    servers: tuple[RaftServer, ...] = ()
-    index: int = 0
 
 
 @routes.read("/v1/operator/raft/configuration", response=RaftConfiguration)
@@ -95,22 +85,6 @@ def _one_of(call: Call, *, required: bool = True) -> tuple[str, str]:
     return server_id, address
 
 
-class LeadershipPeer(Wire, frozen=True, kw_only=True):
-    """One end of a transfer."""
-
-    address: str = ""
-    id: str = ""
-
-
-class LeadershipTransfer(Wire, frozen=True, kw_only=True):
-    """Who led, and who leads."""
-
-    from_: LeadershipPeer = msgspec.field(default=LeadershipPeer(), name="From")
-    to: LeadershipPeer = LeadershipPeer()
-    noop: bool = False
-    err: str | None = None
-
-
 @routes.write(
     "/v1/operator/raft/transfer-leadership",
     response=LeadershipTransfer,
@@ -126,21 +100,6 @@ async def transfer_leadership(call: Call) -> Answer:
 
 def _peer(card: Card) -> LeadershipPeer:
     return LeadershipPeer(address=card.rpc, id=card.id)
-
-
-class AutopilotBody(Wire, frozen=True, kw_only=True):
-    """How much the leader does by itself; durations are texts such as `200ms`."""
-
-    cleanup_dead_servers: bool = True
-    last_contact_threshold: str | int = "2s"
-    max_trailing_logs: int = 250
-    min_quorum: int = 0
-    server_stabilization_time: str | int = "10s"
-    enable_redundancy_zones: bool = False
-    disable_upgrade_migration: bool = False
-    enable_custom_upgrades: bool = False
-    create_index: int = 0
-    modify_index: int = 0
 
 
 @routes.read("/v1/operator/autopilot/configuration", response=AutopilotBody)
@@ -215,33 +174,6 @@ def _duration(name: str, value: str | int, *, least_ns: int = 0) -> int:
     if found < least_ns:
         raise Invalid(name, f"must be at least {format_duration(least_ns)}")
     return found
-
-
-class ServerHealth(Wire, frozen=True, kw_only=True):
-    """How one server is."""
-
-    id: str = ""
-    name: str = ""
-    address: str = ""
-    serf_status: str = ""
-    version: str = ""
-    leader: bool = False
-    last_contact: str = "0s"
-    last_term: int = 0
-    last_index: int = 0
-    healthy: bool = False
-    voter: bool = False
-    stable_since: str = ZERO_TIME
-
-
-class HealthReply(Wire, frozen=True, kw_only=True):
-    """How the quorum is."""
-
-    healthy: bool = False
-    failure_tolerance: int = 0
-    servers: tuple[ServerHealth, ...] = ()
-    leader: str = ""
-    voters: tuple[str, ...] = ()
 
 
 @routes.add(

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Protocol, cast
 
 import grpc
-import grpc.aio
 import structlog
 
 from hanse.errors import HanseError, Invalid

@@ -7,13 +7,20 @@ from __future__ import annotations
 
 from hanse.cli.command import Command
 from hanse.cli.flags import Flag
-from hanse.cli.table import agents, allocs, jobs, nodes, others
+from hanse.cli.table import agents, allocs, jobs, nodes, others, quorum
 from hanse.cli.table.shared import COLORS, GENERAL
 
 COMMANDS: dict[str, Command] = {
     command.name: command
     for command in sorted(
-        (*jobs.COMMANDS, *allocs.COMMANDS, *nodes.COMMANDS, *agents.COMMANDS, *others.COMMANDS),
+        (
+            *jobs.COMMANDS,
+            *allocs.COMMANDS,
+            *nodes.COMMANDS,
+            *agents.COMMANDS,
+            *quorum.COMMANDS,
+            *others.COMMANDS,
+        ),
         key=lambda command: command.name,
     )
 }
@@ -33,6 +40,8 @@ GROUPS: dict[str, str] = {
     "node meta": "Metadata of nodes",
     "node pool": "Pools of nodes",
     "operator": "For those who run the region",
+    "operator autopilot": "What the leader does by itself, and how the servers are",
+    "operator raft": "The servers as one quorum",
     "operator scheduler": "How the scheduler decides",
     "scaling": "Scaling",
     "scaling policy": "Scaling policies",
@@ -42,8 +51,8 @@ GROUPS: dict[str, str] = {
 }
 #: Commands of Nomad's whose features come later; refused by name.
 NOT_YET = frozenset(
-    "acl action license login namespace-apply namespace-delete operator-autopilot "
-    "operator-client-state operator-debug operator-gossip operator-raft operator-root "
+    "acl action license login namespace-apply namespace-delete "
+    "operator-client-state operator-debug operator-gossip operator-root "
     "operator-snapshot operator-utilization plugin quota recommendation sentinel setup tls var "
     "volume job-dispatch job-periodic job-promote job-action alloc-pause deployment-unblock "
     "node-identity node-intro node-pool-apply node-pool-delete node-pool-init "

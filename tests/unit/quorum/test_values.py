@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 from random import Random
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
 from hanse.config.model import Addresses, AgentConfig, Ports, ServerConfig
 from hanse.errors import Invalid, Unsupported
-from region.api.quorum import AutopilotBody, configuration_of
+from hanse.structs.quorum import AutopilotBody
+from region.api.quorum import configuration_of
 from region.quorum import disk
 from region.quorum.cards import card_of, meeting
 from region.quorum.keeper import member_of
@@ -249,8 +251,6 @@ def test_what_autopilot_cannot_do_is_refused_by_name() -> None:
 
 
 def test_the_body_of_autopilot_has_nomads_names() -> None:
-    import msgspec
-
     body = json.loads(msgspec.json.encode(AutopilotBody()))
     assert body["CleanupDeadServers"] is True
     assert body["ServerStabilizationTime"] == "10s"
