@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import entry_points
@@ -79,6 +79,8 @@ class _Process:
         self.clock = SystemClock()
         self.stop = asyncio.Event()
         self.metrics = Metrics(self.clock)
+        #: The drivers of the client in this agent.
+        self.drivers: dict[str, Driver] = {}
         #: This server's part in a quorum; None in -dev, with a foreign etcd, and on clients.
         self.quorum: Quorum | None = None
 
@@ -185,7 +187,13 @@ class _Process:
         from region.server import Region
 
         executor = stack.enter_context(ThreadPoolExecutor(1, "scheduler"))
-        region = Region(store, self.config, self.clock, executor=executor)
+        region = Region(
+            store,
+            self.config,
+            self.clock,
+            executor=executor,
+            check_driver=self.check_driver if self.config.client.enabled else None,
+        )
         services += [_After(opened, service) for service in (store, *region.services())]
         if self.config.dev and not self.config.server.etcd_endpoints:
             from hanse.cli.agent_quorum import alone
@@ -222,6 +230,11 @@ class _Process:
         )
         return Supervisor(binary, member, self.clock)
 
+    def check_driver(self, driver: str, config: Mapping[str, object]) -> list[str]:
+        """What is wrong with a task's configuration, as far as this agent's drivers know."""
+        known = self.drivers.get(driver)
+        return known.validate(config) if known is not None else []
+
     def _client(self, region: Region | None) -> Client:
         from client.agent import Client
 
@@ -231,9 +244,10 @@ class _Process:
         if not servers and region is not None:
             servers = (f"{host}:{config.ports.rpc}",)
         http = advertised(config.advertise.http, config.bind_addr)
+        self.drivers = load_drivers(config, self.clock)
         return Client(
             config,
-            load_drivers(config, self.clock),
+            self.drivers,
             self.clock,
             servers=servers,
             http_addr=f"{http}:{config.ports.http}",
@@ -299,6 +313,9 @@ class _Settled:
 
 def load_drivers(config: AgentConfig, clock: Clock) -> dict[str, Driver]:
     """Every driver that is installed; one that cannot be loaded is logged and left out."""
+    from client.identity import node_identity, state_folder
+
+    node_id = node_identity(state_folder(config)).node_id
     drivers: dict[str, Driver] = {}
     for entry in entry_points(group=ENTRY_POINTS):
         folder = Path(config.data_dir) / "drivers" / entry.name
@@ -306,6 +323,7 @@ def load_drivers(config: AgentConfig, clock: Clock) -> dict[str, Driver]:
             config=config.plugins.get(entry.name, {}),
             state_dir=str(folder),
             clock=clock,
+            node_id=node_id,
         )
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)

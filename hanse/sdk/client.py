@@ -1,10 +1,9 @@
 """The API as Python: `Client("http://127.0.0.1:4646").jobs.list()`.
 
 Every method of a read returns an `Answer`: the value, decoded and typed, with the index it was
-read at and the bytes it came as. Keyword arguments that a method does not name are query
-parameters of the API (`prefix`, `filter`, `per_page`, `next_token`, `reverse`, `index`, `wait`,
-`namespace`, `stale` …). All methods raise `ApiError` when the agent refuses and `Unreachable`
-when it does not answer.
+read at and the bytes it came as. Keyword arguments that a method does not name are query parameters
+(`prefix`, `filter`, `per_page`, `next_token`, `reverse`, `index`, `wait`, `namespace` …). All
+methods raise `ApiError` when the agent refuses and `Unreachable` when it does not answer.
 """
 
 from __future__ import annotations
@@ -29,17 +28,22 @@ from hanse.sdk.types import (
     AgentMembers,
     AllocationDetail,
     AllocStopResponse,
+    EvalDeleted,
+    EvalReference,
+    Events,
+    JobVersions,
     Namespace,
     NodeMeta,
     NodePool,
     NodeUpdateResponse,
     ScalingPolicyListStub,
+    SchedulerConfigurationAnswer,
     SearchResponse,
+    Updated,
 )
 from hanse.structs.api import (
     AllocListStub,
     JobDeregisterResponse,
-    JobDiff,
     JobListStub,
     JobPlanResponse,
     JobRegisterRequest,
@@ -60,7 +64,6 @@ from hanse.structs.service import (
     ServiceRegistrationListStub,
 )
 from hanse.structs.stats import AllocFileInfo, AllocResourceUsage, HostStats
-from hanse.structs.wire import Wire
 
 T = TypeVar("T")
 
@@ -81,58 +84,6 @@ class Answer(Generic[T]):
         self.body = body
         self.index = index
         self.next_token = next_token
-
-
-class EvalReference(Wire, frozen=True, kw_only=True):
-    """Answer to a write that made an evaluation."""
-
-    eval_id: str = ""
-    eval_create_index: int = 0
-    job_modify_index: int = 0
-
-
-class Event(Wire, frozen=True, kw_only=True):
-    """Something that happened."""
-
-    topic: str = ""
-    type: str = ""
-    key: str = ""
-    namespace: str = ""
-    filter_keys: tuple[str, ...] = ()
-    index: int = 0
-    payload: dict[str, Any] = {}
-
-
-class Events(Wire, frozen=True, kw_only=True):
-    """What happened at one index."""
-
-    index: int = 0
-    events: tuple[Event, ...] = ()
-
-
-class JobVersions(Wire, frozen=True, kw_only=True):
-    """Versions of a job, newest first, and what changed from the one before each."""
-
-    versions: tuple[Job, ...] = ()
-    diffs: tuple[JobDiff, ...] = ()
-
-
-class SchedulerConfigurationAnswer(Wire, frozen=True, kw_only=True):
-    """The scheduler's configuration with its index."""
-
-    scheduler_config: SchedulerConfiguration = SchedulerConfiguration()
-
-
-class EvalDeleted(Wire, frozen=True, kw_only=True):
-    """How many evaluations were deleted."""
-
-    count: int = 0
-
-
-class Updated(Wire, frozen=True, kw_only=True):
-    """Whether a conditional write was done."""
-
-    updated: bool = False
 
 
 def _pruned(value: Any) -> Any:

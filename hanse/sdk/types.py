@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from hanse.structs.api import JobDiff, SchedulerConfiguration
 from hanse.structs.evaluation import AllocMetric
 from hanse.structs.job import Job
 from hanse.structs.taskstate import (
@@ -139,3 +142,55 @@ class NodeMeta(Wire, frozen=True, kw_only=True):
     meta: dict[str, str] = {}
     dynamic: dict[str, str | None] = {}
     static: dict[str, str] = {}
+
+
+class EvalReference(Wire, frozen=True, kw_only=True):
+    """Answer to a write that made an evaluation."""
+
+    eval_id: str = ""
+    eval_create_index: int = 0
+    job_modify_index: int = 0
+
+
+class Event(Wire, frozen=True, kw_only=True):
+    """Something that happened."""
+
+    topic: str = ""
+    type: str = ""
+    key: str = ""
+    namespace: str = ""
+    filter_keys: tuple[str, ...] = ()
+    index: int = 0
+    payload: dict[str, Any] = {}
+
+
+class Events(Wire, frozen=True, kw_only=True):
+    """What happened at one index."""
+
+    index: int = 0
+    events: tuple[Event, ...] = ()
+
+
+class JobVersions(Wire, frozen=True, kw_only=True):
+    """Versions of a job, newest first, and what changed from the one before each."""
+
+    versions: tuple[Job, ...] = ()
+    diffs: tuple[JobDiff, ...] = ()
+
+
+class SchedulerConfigurationAnswer(Wire, frozen=True, kw_only=True):
+    """The scheduler's configuration with its index."""
+
+    scheduler_config: SchedulerConfiguration = SchedulerConfiguration()
+
+
+class EvalDeleted(Wire, frozen=True, kw_only=True):
+    """How many evaluations were deleted."""
+
+    count: int = 0
+
+
+class Updated(Wire, frozen=True, kw_only=True):
+    """Whether a conditional write was done."""
+
+    updated: bool = False
