@@ -13,6 +13,7 @@ from hanse.config.model import AgentConfig
 from hanse.config.paths import cache_dir
 from hanse.metrics import Metrics
 from hanse.service import Service
+from region.jobs.validate import DriverCheck
 from region.quorum import disk
 from region.quorum.cards import card_of, meeting
 from region.quorum.keeper import Endpoints
@@ -37,7 +38,13 @@ class Server:
     opened: asyncio.Event
 
 
-async def server(config: AgentConfig, clock: Clock, executor: Executor, metrics: Metrics) -> Server:
+async def server(
+    config: AgentConfig,
+    clock: Clock,
+    executor: Executor,
+    metrics: Metrics,
+    check_driver: DriverCheck | None,
+) -> Server:
     """Make the parts of a server. Raises Invalid, NotFound."""
     folder = Path(config.data_dir) / "server"
     card = card_of(config)
@@ -61,7 +68,9 @@ async def server(config: AgentConfig, clock: Clock, executor: Executor, metrics:
     )
     keeper = quorum.keeper(binary, base)
     store = EtcdStore([card.client], clock=clock, metrics=metrics)
-    region = Region(store, config, clock, executor=executor, others=quorum)
+    region = Region(
+        store, config, clock, executor=executor, others=quorum, check_driver=check_driver
+    )
     later = [store, *(s for s in region.services() if s is not region.rpc)]
     later += quorum.attach(region, store)
     later.append(Endpoints(quorum.neighbours, store.use, clock))

@@ -208,7 +208,8 @@ class _Process:
         from hanse.cli.agent_quorum import server
 
         executor = stack.enter_context(ThreadPoolExecutor(1, "scheduler"))
-        made = await server(self.config, self.clock, executor, self.metrics)
+        check = self.check_driver if self.config.client.enabled else None
+        made = await server(self.config, self.clock, executor, self.metrics, check)
         self.quorum = made.quorum
         later = [_After(made.opened, service) for service in made.later]
         return [*made.services, *later], made.region, made.opened
