@@ -7,6 +7,7 @@ handlers see a `Call` and give an `Answer`.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from random import Random
@@ -37,6 +38,8 @@ BODY_S_MAX = 60.0
 
 _NO_OPTIONS = ReadOptions()
 _ERROR_TYPE = "text/plain; charset=utf-8"
+#: What a terminal would obey, if a text that names somebody's input were printed on it.
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _METHODS = {"GET": "GET", "HEAD": "GET", "PUT": "PUT", "POST": "PUT", "DELETE": "DELETE"}
 
 
@@ -83,6 +86,7 @@ class Api:
 
     @staticmethod
     def _failed(headers: CIMultiDict[str], status: int, text: str) -> web.Response:
+        text = _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
         headers.pop("Content-Encoding", None)
         headers["Content-Type"] = _ERROR_TYPE
         return web.Response(status=status, headers=headers, body=text.encode("utf-8", "replace"))

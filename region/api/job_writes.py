@@ -92,6 +92,8 @@ def placed(
     asked = call.query.text("namespace")
     if asked == "*":
         call.write_namespace()
+    if asked and body.namespace not in ("", asked):
+        raise Invalid("Namespace", f'"{body.namespace}" is not that of the query, "{asked}"')
     namespace = asked or body.namespace or job.namespace or "default"
     region = body.region or call.query.text("region")
     own = call.region.name

@@ -35,6 +35,9 @@ UNREAD_S_MAX = 60.0
 HEADER_LINE_BYTES_MAX = 16 * 1024
 HEADERS_MAX = 100
 SHUTDOWN_S = 3.0
+#: How long a refused body is still taken in: a peer that is cut off while it sends may never see
+#: why it was refused.
+LINGER_S = 1.0
 
 _TOO_MANY = (
     b"HTTP/1.1 429 Too Many Requests\r\n"
@@ -216,7 +219,7 @@ class HttpService:
                 max_line_size=HEADER_LINE_BYTES_MAX,
                 max_field_size=HEADER_LINE_BYTES_MAX,
                 max_headers=HEADERS_MAX,
-                lingering_time=0,
+                lingering_time=LINGER_S,
             )
 
         try:

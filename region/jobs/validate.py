@@ -14,6 +14,7 @@ from hanse.errors import Invalid
 from hanse.structs.job import Job, ReschedulePolicy, Spread, TaskGroup, UpdateStrategy
 from hanse.structs.service import Service, ServiceCheck
 from hanse.structs.task import Affinity, Constraint, Resources, RestartPolicy, Task
+from region.scheduler.versions import parse_constraint
 
 TYPES = ("service", "batch", "system", "sysbatch")
 OPERANDS = frozenset(
@@ -22,6 +23,10 @@ OPERANDS = frozenset(
 )
 _AFFINITY_OPERANDS = OPERANDS - {"is_set", "is_not_set", "distinct_hosts", "distinct_property"}
 _NAME_BYTES_MAX = 128
+#: What a terminal obeys, or what turns round the direction of the text after it.
+_CONTROLS = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]"
+)
 _SERVICE_NAME = re.compile(r"^[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?$")
 _RESERVED_TASK_NAMES = ("alloc", "shared", "secrets", "local", "tmp", "private", ".", "..")
 
@@ -76,6 +81,8 @@ def warnings_of(job: Job) -> tuple[str, ...]:
 
 def _job(job: Job, limits: Limits, region: str) -> Iterator[str]:
     yield from _name("job ID", job.id, spaces=False)
+    if not {".", ".."}.isdisjoint(job.id.split("/")):
+        yield "job ID has . or .. between slashes, which clients take out of URLs"
     yield from _name("job name", job.name)
     if job.region != region:
         yield f'region "{job.region}" is not this region; this is "{region}"'
@@ -89,6 +96,8 @@ def _job(job: Job, limits: Limits, region: str) -> Iterator[str]:
         yield f"priority must be between 1 and {limits.priority_max}, not {job.priority}"
     if any(not dc for dc in job.datacenters):
         yield "a datacenter has an empty name"
+    if any(_CONTROLS.search(dc) for dc in job.datacenters):
+        yield "a datacenter has a control character"
     if not job.task_groups:
         yield "there must be at least one group"
     total = sum(group.count for group in job.task_groups)
@@ -132,8 +141,7 @@ def _task(job: Job, group: TaskGroup, task: Task) -> Iterator[str]:
     yield from _name("task name", task.name)
     if task.name.lower() in _RESERVED_TASK_NAMES or "/" in task.name or "\\" in task.name:
         yield "the name is used by the allocation's own folders, or has a slash"
-    if not task.driver:
-        yield "driver is missing"
+    yield from _name("driver", task.driver)
     if task.kill_timeout_ns < 0:
         yield "kill_timeout must not be negative"
     if task.shutdown_delay_ns < 0:
@@ -165,7 +173,7 @@ def _name(what: str, name: str, *, spaces: bool = True) -> Iterator[str]:
         yield f"{what} is missing"
     elif len(name.encode(errors="replace")) > _NAME_BYTES_MAX:
         yield f"{what} is longer than {_NAME_BYTES_MAX} bytes"
-    elif any(ord(c) < 0x20 or ord(c) == 0x7F for c in name):
+    elif _CONTROLS.search(name):
         yield f"{what} has a control character"
     elif not spaces and " " in name:
         yield f"{what} has a space"
@@ -211,6 +219,12 @@ def _targets(what: str, operand: str, left: str, right: str) -> Iterator[str]:
         yield f'{what} distinct_property must be a number, not "{right}"'
     elif operand in ("version", "semver") and not right:
         yield f"{what} {operand} has no value"
+    elif operand in ("version", "semver") and not _readable(right, strict=operand == "semver"):
+        yield f'{what} {operand} "{right[:200]}" is not valid'
+
+
+def _readable(versions: str, *, strict: bool) -> bool:
+    return "${" in versions or parse_constraint(versions, strict=strict) is not None
 
 
 def _spreads(spreads: tuple[Spread, ...]) -> Iterator[str]:
