@@ -12,7 +12,7 @@ EVENTS_MAX = 10
 
 def received(at_ns: int) -> TaskEvent:
     """The node has taken the task on."""
-    return _event("Received", at_ns, "The node has taken the task")
+    return _event("Received", at_ns, "Task received by client")
 
 
 def setup(at_ns: int, text: str) -> TaskEvent:
@@ -74,7 +74,7 @@ def driver_said(at_ns: int, message: str, details: dict[str, str]) -> TaskEvent:
 
 def started(at_ns: int) -> TaskEvent:
     """The task runs."""
-    return _event("Started", at_ns, "The task runs")
+    return _event("Started", at_ns, "Task started by client")
 
 
 def terminated(at_ns: int, end: Exit) -> TaskEvent:
