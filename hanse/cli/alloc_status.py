@@ -305,7 +305,7 @@ def _times(state: TaskState, *, verbose: bool) -> list[tuple[str, str]]:
 
 def _events(context: Context, state: TaskState) -> str:
     # Later in the list is later in time, also where the clock saw no difference.
-    newest = sorted(reversed(state.events), key=lambda event: -event.time)
+    newest = sorted(state.events, key=lambda event: event.time)[::-1]
     rows = [
         [moment(event.time), event.type, event_text(event) or " "]
         for event in newest[:_EVENTS_SHOWN_MAX]
