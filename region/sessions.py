@@ -49,7 +49,11 @@ from region.writer import Draft, Writer
 
 log = structlog.get_logger(__name__)
 
-_HELLO_S = 10.0
+#: Thousands of nodes may arrive at once, each of which has said Hello long before it is read.
+_HELLO_S = 30.0
+#: How many nodes are registered at the same time. With more, each would wait longer for the
+#: store than a write is tried, and all of them would come again.
+_OPENING_MAX = 500
 _SESSIONS_MAX = 50_000
 _OUTBOX_MAX = 256
 _STATUSES_MAX = 50_000
@@ -116,6 +120,7 @@ class Sessions:
         self._ready = ready
         self._servers = servers
         self._by_node: dict[str, Session] = {}
+        self._opening = asyncio.Semaphore(_OPENING_MAX)
         self._ids = writer.ids()
         self.calls = Calls(writer.clock)
         self._state.listen(self._heard)
@@ -127,6 +132,13 @@ class Sessions:
     def connected(self, node_id: str) -> bool:
         """Whether the node has a session with this server."""
         return node_id in self._by_node
+
+    def tell_servers(self) -> None:
+        """Have every connected node know the servers as they are now."""
+        ttl_s = self._presence.ttl_s
+        news = Welcome(heartbeat_s=ttl_s / 3, ttl_s=ttl_s, servers=tuple(self._servers()))
+        for session in self._by_node.values():
+            session.send(news)
 
     def handlers(self) -> grpc.GenericRpcHandler:
         """What a gRPC server serves nodes with."""
@@ -268,7 +280,8 @@ class Sessions:
             raise Unavailable("the node", _HELLO_S) from error
         if not isinstance(hello, Hello):
             raise Invalid("message", "a session begins with Hello")
-        await self._register(hello)
+        async with self._opening:
+            await self._register(hello)
         node_id = hello.node.id
         before = self._by_node.get(node_id)
         if before is not None:
