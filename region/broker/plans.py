@@ -33,6 +33,8 @@ T = TypeVar("T")
 
 #: What one transaction may hold, well under what etcd accepts.
 _TXN_BYTES_MAX = 1_000_000
+#: Blocks of one transaction: a revision is applied in one go, while nobody else has a turn.
+_BLOCKS_MAX = 50
 
 SUPERSEDED = "superseded by evaluation {}"
 
@@ -92,7 +94,7 @@ def transactions(
     head = list(_first_writes(plan, keys, ids, now_ns))
     tail = list(_last_writes(plan, ticket, keys, now_ns))
     touched = Put(eval_key, encode(replace(ticket.evaluation, modify_time=now_ns)))
-    room = max(1, TXN_OPS_MAX - 1 - len(tail))
+    room = max(1, min(_BLOCKS_MAX, TXN_OPS_MAX - 1 - len(tail)))
     parts: list[Part] = []
     current: list[Put] = []
     size = sum(len(write.value) for write in tail)

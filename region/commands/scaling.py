@@ -25,6 +25,7 @@ from region.writer import Draft, Writer
 
 _TEXT_BYTES_MAX = 4096
 _TAG_BYTES_MAX = 128
+_TAGS_MAX = 64
 
 
 async def scale(
@@ -161,6 +162,8 @@ async def tag(
                     "", f'tag "{name}" already exists on a different version of job "{job_id}"'
                 )
         tags = {**extra.tags, number: made}
+        if len(tags) > _TAGS_MAX:
+            raise Invalid("Name", f"a job has at most {_TAGS_MAX} tags; each keeps a version")
         return _extra_draft(writer, namespace, job_id, replace(extra, tags=tags))
 
     await writer.write(decide)
