@@ -35,7 +35,7 @@ from federation.messages import (
 )
 from federation.profile import WAN, Profile
 from federation.roster import Roster
-from federation.roundtrip import RoundTrip
+from federation.roundtrip import RoundTrip, measured
 from federation.suspicion import Suspicion
 
 #: Longest claim about ourselves; it must fit any packet with room for others.
@@ -77,6 +77,14 @@ class Beliefs:
         """Members that are not gone, ourselves included."""
         return self.roster.present + 1
 
+    def heard_at(self, name: str) -> float | None:
+        """When a member last spoke to us itself."""
+        return self._heard.get(name)
+
+    def measure(self, name: str, took_s: float) -> None:
+        """Note how long a round trip to a member took."""
+        self._round_trips[name] = measured(self._round_trips.get(name), took_s)
+
     def _tell(self, claim: Claim) -> None:
         """Spread a claim, on probes and by gossip."""
         self._news.add(claim)
@@ -84,7 +92,8 @@ class Beliefs:
             self._gossiping = True
             self._out.append(Wake(self.profile.gossip_s, GossipDue()))
 
-    def _doubt_of(self, name: str) -> tuple[Claim, ...]:
+    def doubt_of(self, name: str) -> tuple[Claim, ...]:
+        """Return what is to be told to a member that we doubt, when we speak to it: the buddy."""
         alive = self.roster.known.get(name)
         if alive is None:
             return ()

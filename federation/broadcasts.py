@@ -6,16 +6,16 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from federation.messages import Claim
+from federation.messages import Claim, Message
 
 _encoder = msgspec.msgpack.Encoder()
 #: After so many claims that were too large for what is left of a packet, it is full.
 _MISFITS_MAX = 3
 
 
-def size(claim: Claim) -> int:
-    """How many bytes a claim takes in a packet."""
-    return len(_encoder.encode(claim))
+def size(part: Claim | Message) -> int:
+    """How many bytes a claim or a message takes in a packet."""
+    return len(_encoder.encode(part))
 
 
 @dataclass(slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from federation.messages import Address, Alive, Packet, State, Status
+from federation.verdicts import Judgement, Verdict
 
 # Timers: values that come back as inputs, and name what they belong to.
 
@@ -56,6 +57,11 @@ class LeaveOver:
     """The word of our leaving had its time to spread."""
 
 
+@dataclass(frozen=True, slots=True)
+class LookDue:
+    """Time to look at one server of each region, and to judge regions."""
+
+
 Timer = (
     ProbeDue
     | AckOverdue
@@ -65,6 +71,7 @@ Timer = (
     | PushPullDue
     | ReconnectDue
     | LeaveOver
+    | LookDue
 )
 
 
@@ -235,6 +242,13 @@ class StreamOnly:
 
 
 @dataclass(frozen=True, slots=True)
+class Verdicts:
+    """What is said of some regions changed: the verdict before, and the judgement now."""
+
+    changes: dict[str, tuple[Verdict | None, Judgement]]
+
+
+@dataclass(frozen=True, slots=True)
 class Departed:
     """We have left; nothing more will come."""
 
@@ -250,5 +264,6 @@ Effect = (
     | RegionTaken
     | Refuted
     | StreamOnly
+    | Verdicts
     | Departed
 )

@@ -91,10 +91,10 @@ from federation.messages import (
     Status,
     Suspect,
 )
-from federation.roundtrip import RoundTrip, measured
+from federation.roundtrip import RoundTrip
 
-#: What an envelope, the sender's name and region and a message take of a packet at most.
-ENVELOPE_BYTES = 192
+#: What the envelope takes of a packet, and the frame around sender, region, message and claims.
+ENVELOPE_BYTES = 64
 #: Between two exchanges begun because somebody believed dead spoke.
 _REVIVE_S = 0.5
 #: Probes made for others at one time; more are not made. No honest pool comes near.
@@ -149,10 +149,6 @@ class Swim(Beliefs):
             yield Member(
                 everybody[name], status, since, self._round_trips.get(name), self._heard.get(name)
             )
-
-    def heard_at(self, name: str) -> float | None:
-        """When a member last spoke to us itself."""
-        return self._heard.get(name)
 
     # The only way in.
 
@@ -236,8 +232,11 @@ class Swim(Beliefs):
 
     def _send(self, to: Address, message: Message | None, name: str = "") -> None:
         """Send a message with as much news as fits; to a doubted member, the doubt first."""
-        first = self._doubt_of(name)
-        room = self.profile.packet_bytes_max - ENVELOPE_BYTES - len(self.me.region)
+        first = self.doubt_of(name)
+        room = self.profile.packet_bytes_max - ENVELOPE_BYTES
+        room -= len(self.me.name.encode()) + len(self.me.region.encode())
+        if message is not None:
+            room -= size(message)
         if first:
             room -= size(first[0])
         news: tuple[Claim, ...] = ()
@@ -350,8 +349,7 @@ class Swim(Beliefs):
         probe = self._probe
         if probe is not None and probe.seq == seq:
             if sender == probe.target and not probe.acked:
-                before = self._round_trips.get(sender)
-                self._round_trips[sender] = measured(before, self._now - probe.sent)
+                self.measure(sender, self._now - probe.sent)
             probe.acked = True
         elif (asker := self._relays.pop(seq, None)) is not None:
             self._send(asker[0], Ack(asker[1]))

@@ -25,12 +25,15 @@ from federation.events import (
     StateReceived,
     StreamAnswered,
     StreamProbe,
+    Verdicts,
     Wake,
 )
 from federation.keyring import Keyring
 from federation.messages import Address, Alive, Packet, State, Status
 from federation.profile import LAN, Profile
+from federation.regions import Membership, RegionWatch
 from federation.swim import Swim
+from federation.verdicts import Judgement, Verdict
 from hanse.testing.sim import Network, World
 
 
@@ -42,6 +45,10 @@ class Pool:
     profile: Profile = LAN
     #: Whether what happens is folded into the world's trace.
     traced: bool = False
+    #: Whether members judge regions, too.
+    watching: bool = False
+    machines: dict[str, Swim | Membership] = field(default_factory=dict)
+    verdicts: list[tuple[float, str, str, Verdict]] = field(default_factory=list)
     world: World = field(init=False)
     network: Network = field(init=False)
     members: dict[str, Swim] = field(default_factory=dict)
@@ -80,6 +87,7 @@ class Pool:
     def start(self, key: str, member: Swim) -> Swim:
         """Start a member; `key` is its name, unless two of one name are tried."""
         self.members[key] = member
+        self.machines[key] = Membership(member, RegionWatch(member)) if self.watching else member
         self.at[member.me.address] = key
         self.down.discard(key)
         self.feed(key, Start())
@@ -132,6 +140,16 @@ class Pool:
             for name in up
         )
 
+    def judgement(self, name: str, region: str) -> Judgement:
+        """What a watching member says of a region."""
+        machine = self.machines[name]
+        assert isinstance(machine, Membership)
+        return machine.watch.judgements[region]
+
+    def say(self, region: str, among: Iterable[str]) -> set[Verdict]:
+        """What watching members say of a region."""
+        return {self.judgement(name, region).verdict for name in among}
+
     def deaths(self) -> list[tuple[float, str, str]]:
         """When who declared whom dead."""
         return [(t, by, of) for t, by, of, status, _ in self.changes if status is Status.DEAD]
@@ -148,7 +166,7 @@ class Pool:
             return
         if self.traced:
             self.world.trace((name, event))
-        for effect in self.members[name].handle(event, self.world.now):
+        for effect in self.machines[name].handle(event, self.world.now):
             self._perform(name, effect)
 
     def _perform(self, name: str, effect: Effect) -> None:
@@ -159,6 +177,11 @@ class Pool:
                 self.world.after(delay_s, partial(self.feed, name, timer))
             case Changed(member, before, after):
                 self.changes.append((self.world.now, name, member.name, after, before))
+            case Verdicts(changes):
+                self.verdicts += [
+                    (self.world.now, name, region, judgement.verdict)
+                    for region, (_, judgement) in changes.items()
+                ]
             case Refuted():
                 self.refuted += 1
             case Exchange(to, state):
