@@ -8,6 +8,7 @@ test may have it fail, complete, fall silent or answer calls (`SimulatedNode.beh
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
@@ -52,6 +53,11 @@ _read: Callable[[bytes], ServerMessage] = decoder(ServerMessage)
 
 #: How long changes are gathered before they are reported, in seconds.
 FLUSH_S = 0.05
+#: How many nodes of a fleet connect at the same time, and how many share a connection.
+_OPENING_MAX = 100
+_CHANNEL_NODES = 100
+#: The first and the longest wait before a node of a fleet connects again, in seconds.
+_BACKOFF_S, _BACKOFF_MAX_S = 0.25, 5.0
 
 
 def simulated_node(
@@ -112,6 +118,10 @@ class Disconnected(Exception):
     """The server ended the session; the text is gRPC's status."""
 
 
+#: What reading and writing raise once a session is over, depending on who notices it first.
+_GONE = (Disconnected, grpc.aio.AioRpcError, asyncio.InvalidStateError)
+
+
 class SimulatedNode:
     """One node. `run` connects and stays connected."""
 
@@ -145,17 +155,21 @@ class SimulatedNode:
         """Be a node until cancelled; raises Disconnected when the server hangs up."""
         session: Any = channel.stream_stream(SESSION)
         call = session()
-        await call.write(encode(Hello(node=self.node, secret=self.secret)))
-        async with asyncio.TaskGroup() as group:
-            reading = group.create_task(self._read(call, channel, group))
-            writing = group.create_task(self._write(call))
-            beating = group.create_task(self._beat(call))
-            try:
-                await reading
-            finally:
-                writing.cancel()
-                beating.cancel()
-                call.cancel()
+        self.synced.clear()
+        try:
+            await call.write(encode(Hello(node=self.node, secret=self.secret)))
+            async with asyncio.TaskGroup() as group:
+                reading = group.create_task(self._read(call, channel, group))
+                others = [group.create_task(self._write(call)), group.create_task(self._beat(call))]
+                try:
+                    await reading
+                finally:
+                    for task in others:
+                        task.cancel()
+        except* _GONE as errors:
+            raise Disconnected(str(errors.exceptions[0])) from errors
+        finally:
+            call.cancel()
 
     def report(self, *statuses: AllocStatus) -> None:
         """Have statuses sent soon."""
@@ -252,23 +266,46 @@ def open_channel(address: str) -> grpc.aio.Channel:
 
 
 class SimulatedFleet:
-    """Many nodes in one task group, a hundred to a connection."""
+    """Many nodes in one task group, a hundred to a connection.
+
+    Like real ones they do not all arrive in one instant, and come back when a session ends.
+    """
 
     def __init__(self, nodes: Sequence[SimulatedNode], address: str) -> None:
         """`address` is "host:port" of a server's RPC."""
         self.nodes = nodes
         self._address = address
+        self._opening = asyncio.Semaphore(_OPENING_MAX)
 
     async def run(self) -> None:
         """Run all nodes until cancelled."""
-        channels = [open_channel(self._address) for _ in range(0, len(self.nodes), 100)]
+        channels = [open_channel(self._address) for _ in range(0, len(self.nodes), _CHANNEL_NODES)]
         try:
             async with asyncio.TaskGroup() as group:
                 for number, node in enumerate(self.nodes):
-                    group.create_task(node.run(channels[number // 100]))
+                    group.create_task(self._stay(node, channels[number // _CHANNEL_NODES]))
         finally:
             for channel in channels:
                 await channel.close()
+
+    async def _stay(self, node: SimulatedNode, channel: grpc.aio.Channel) -> None:
+        """Keep a node connected for ever."""
+        failures = 0
+        while True:
+            async with asyncio.TaskGroup() as group:
+                await self._opening.acquire()
+                running = group.create_task(self._session(node, channel))
+                synced = group.create_task(node.synced.wait())
+                await asyncio.wait((running, synced), return_when=asyncio.FIRST_COMPLETED)
+                self._opening.release()
+                failures = 0 if synced.done() else failures + 1
+                await running
+                synced.cancel()
+            await node.clock.sleep(min(_BACKOFF_MAX_S, _BACKOFF_S * 2**failures))
+
+    async def _session(self, node: SimulatedNode, channel: grpc.aio.Channel) -> None:
+        with contextlib.suppress(Disconnected):
+            await node.run(channel)
 
     async def synced(self) -> None:
         """Return when every node has been told what to run."""
