@@ -23,6 +23,7 @@ from hanse.errors import Invalid
 from region.api.agent import AgentInfo
 from region.api.app import build_app
 from region.api.ports import RegionPort
+from region.api.respond import base_headers
 
 log = structlog.get_logger(__name__)
 
@@ -113,6 +114,12 @@ class GuardedHandler(RequestHandler):
         """Say in one line what was wrong with a request; handlers log their own mistakes."""
         error = kwargs.get("exc_info")
         log.info("bad request", peer=self._peer, error=str(error or args)[:200])
+
+    def handle_error(self, *args: Any, **kwargs: Any) -> web.StreamResponse:
+        """What aiohttp says to those who do not speak HTTP, with the headers all answers have."""
+        response = super().handle_error(*args, **kwargs)
+        response.headers.update(base_headers({}))
+        return response
 
     def _too_slow(self) -> None:
         self._handshake = None

@@ -8,6 +8,7 @@ field, and nothing is dropped in silence.
 
 from __future__ import annotations
 
+import json
 import re
 import types
 from collections.abc import Callable, Mapping
@@ -70,7 +71,20 @@ def parse_json(body: bytes) -> Raw:
         raise Invalid("request body", f"not valid JSON: {error}") from error
     if _LONG_NUMBER.search(body):
         _check_numbers(raw)
+    _check_twice(body)
     return raw
+
+
+def _check_twice(body: bytes) -> None:
+    """Refuse a key that is given twice: readers differ in which of the values counts."""
+    json.loads(body, object_pairs_hook=_once)
+
+
+def _once(pairs: list[tuple[str, Raw]]) -> None:
+    keys = [key for key, _ in pairs]
+    if len(set(keys)) < len(keys):
+        key = next(key for key in keys if keys.count(key) > 1)
+        raise Invalid("request body", f"the key {key[:100]!r} is given twice in one object")
 
 
 def _check_numbers(raw: Raw) -> None:
@@ -228,6 +242,8 @@ def _struct_cleaner(kind: type[msgspec.Struct]) -> _Clean:
                 warnings.append(f"{path}: unknown key {key[:100]!r} was ignored")
                 continue
             name, hint = entry
+            if name in cleaned:
+                raise Invalid(path, f"{name} is given twice, in different spellings")
             if value is None or hint is None:
                 continue
             clean = cleaners.get(name)
