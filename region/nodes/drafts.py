@@ -172,7 +172,7 @@ def silent(
 
 
 def stranded(state: State, node_ids: Iterable[str], ids: IdStream, now_ns: int) -> list[Evaluation]:
-    """Evaluations for jobs with live allocations on nodes that are down or gone.
+    """Evaluations for jobs with allocations that may run on nodes that are down or gone.
 
     Jobs that have a pending evaluation are left out: it will see the node as it is.
     """
@@ -186,6 +186,6 @@ def stranded(state: State, node_ids: Iterable[str], ids: IdStream, now_ns: int) 
             waiting = entry is not None and any(
                 state.tables.evals[i].status == "pending" for i in entry.evals
             )
-            if not alloc.terminal and not waiting:
+            if not alloc.client_terminal and not waiting:
                 affected.append(alloc)
     return evaluations_for_allocs(state, ids, affected, "node-update", now_ns)
