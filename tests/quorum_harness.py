@@ -40,6 +40,7 @@ class Server(Agent):
         self.name = name
         self.host = host
         self.client = client
+        self.server = True
         self.ports = dict(zip(PORTS, free_ports_on(host, len(PORTS)), strict=True))
         self.expect = 3
         self.join: Sequence[str] = ()
@@ -68,12 +69,15 @@ class Server(Agent):
             log_level = "DEBUG"
             ports {{\n{ports}\n}}
             server {{
-              enabled = true
+              enabled = {str(self.server).lower()}
               bootstrap_expect = {self.expect}
               server_join {{ retry_join = [{join}] }}
               {self.more}
             }}
-            client {{ enabled = {str(self.client).lower()} }}
+            client {{
+              enabled = {str(self.client).lower()}
+              server_join {{ retry_join = [{join}] }}
+            }}
             plugin "raw_exec" {{ config {{ enabled = true }} }}
             '''
         )
@@ -210,12 +214,16 @@ class Load:
         """Nothing is written before the `with` block."""
         self.servers = list(servers)
         self.writes: list[Write] = []
+        #: What reads answered that failed.
+        self.failed_reads: list[str] = []
+        self.reads = 0
         self._pause_s = clients / per_s
         self._name = name
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(target=self._run, args=(number,)) for number in range(clients)
         ]
+        self._threads.append(threading.Thread(target=self._read))
 
     def __enter__(self) -> Load:
         for thread in self._threads:
@@ -236,6 +244,20 @@ class Load:
             self.writes.append(write)
             self._stop.wait(max(0.0, write.began + self._pause_s - time.monotonic()))
 
+    def _read(self) -> None:
+        """One client that reads, linearizably, from one server after another."""
+        while not self._stop.is_set():
+            server = self.servers[self.reads % len(self.servers)]
+            try:
+                answer = server.request("GET", "/v1/nodes", timeout_s=30.0)
+            except (OSError, http.client.HTTPException) as error:
+                self.failed_reads.append(repr(error))
+            else:
+                if answer.status != 200:
+                    self.failed_reads.append(f"{answer.status}: {answer.text[:200]}")
+            self.reads += 1
+            self._stop.wait(0.1)
+
     def _write(self, server: Server, job_id: str) -> Write:
         began = time.monotonic()
         try:
@@ -247,8 +269,9 @@ class Load:
     def acknowledged(self) -> set[str]:
         return {write.job_id for write in self.writes if write.acknowledged}
 
-    def failed(self) -> list[Write]:
-        return [write for write in self.writes if not write.acknowledged]
+    def failed(self) -> list[Write | str]:
+        """Whatever a client did not get an answer to."""
+        return [*(write for write in self.writes if not write.acknowledged), *self.failed_reads]
 
     def gap_s(self, moment: float) -> float:
         """From a moment to the end of the first write that began after it and was acknowledged."""

@@ -38,7 +38,7 @@ from region.quorum.neighbours import AddressList, Neighbours, Retry, Sight
 from region.quorum.registry import Registry
 from region.quorum.servicer import Servicer
 from region.quorum.steward import Steward
-from region.quorum.watchman import Forwarder, Watchman
+from region.quorum.watchman import Forwarder, Herald, Watchman
 from region.server import Region
 from region.store.binary import Binary
 from region.store.member import MemberConfig
@@ -107,7 +107,8 @@ class Quorum:
         self._region, self._store, self._registry = region, store, registry
         self.neighbours.registered = lambda: tuple(registry.cards.values())
         watchman = Watchman(self.neighbours, region, store, self._clock)
-        return [registry, watchman, Forwarder(self.neighbours, region, self._clock)]
+        forwarder = Forwarder(self.neighbours, region, self._clock)
+        return [registry, watchman, forwarder, Herald(self.servers, region, self._clock)]
 
     @property
     def card(self) -> Card:

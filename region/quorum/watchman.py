@@ -8,6 +8,8 @@ with a bad connection from deposing a leader that serves all others.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import structlog
 
 from hanse.clock import Clock
@@ -85,6 +87,29 @@ class Watchman:
         phase = self._neighbours.machine.phase
         first = len(phase.members) if isinstance(phase, Decided) else 1
         return max(first, len(self._neighbours.registered()))
+
+
+class Herald:
+    """A service that tells the nodes connected here which servers there are, when that changes."""
+
+    name = "herald"
+
+    def __init__(self, servers: Callable[[], Sequence[str]], region: Region, clock: Clock) -> None:
+        """`servers` gives the addresses that nodes may use now."""
+        self._servers = servers
+        self._region = region
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Tell for ever."""
+        told = frozenset[str]()
+        while True:
+            now = frozenset(self._servers())
+            # Those that are away for a moment stay on the nodes' lists; new ones are news.
+            if not now <= told:
+                told = now
+                self._region.sessions.tell_servers()
+            await self._clock.sleep(_FORWARD_S)
 
 
 class Forwarder:

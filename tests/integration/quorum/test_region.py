@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,11 @@ def record(server: Server) -> dict[str, Any]:
 
 def ready_nodes(server: Server) -> int:
     return sum(node["Status"] == "ready" for node in server.get("/v1/nodes").json())
+
+
+def live(server: Server, job_id: str) -> list[Any]:
+    allocs = server.get(f"/v1/job/{job_id}/allocations").json()
+    return [alloc for alloc in allocs if alloc["ClientStatus"] in ("pending", "running")]
 
 
 @pytest.fixture(scope="module")
@@ -101,11 +107,35 @@ def pids(sleepers: list[Any], servers: list[Server]) -> set[int]:
     return found
 
 
+def test_servers_are_restarted_one_by_one_under_load(region: Region) -> None:
+    for server in region.servers:
+        others = region.followers(server)
+        led = region.settled() is server
+        with Load(others, name=f"rolling-{server.name}") as load:
+            eventually("a steady load", lambda load=load: len(load.acknowledged()) >= 10)
+            stopping = time.monotonic()
+            process = server.process
+            assert process is not None
+            process.terminate()
+            if led:
+                new = region.settled(others)
+                assert time.monotonic() - stopping < 3.0
+                assert new is not server
+            assert process.wait(timeout=30) == 0
+            server.launch()
+            region.settled()
+        assert load.failed() == []
+        assert load.reads > 5
+        assert lost(load, server) == set()
+
+
 def test_the_leader_dies_and_no_client_notices(region: Region, sleepers: list[Any]) -> None:
     leader = region.settled()
     others = region.followers(leader)
-    assert len(pids(sleepers, region.servers)) == 4
-    tasks = pids(sleepers, others)
+    del sleepers
+    running = others[0].running("sleepers", 4)
+    assert len(pids(running, region.servers)) == 4
+    tasks = pids(running, others)
     with Load(others, name="kill") as load:
         eventually("a steady load", lambda: len(load.acknowledged()) >= 20)
         killed = time.monotonic()
@@ -182,3 +212,41 @@ def test_all_servers_restart_at_once_and_know_everything(region: Region) -> None
         server.launch()
     leader = region.settled()
     assert lost(load, leader) == set()
+
+
+def test_a_node_moves_to_another_server_and_its_task_does_not_notice(
+    region: Region, tmp_path: Path
+) -> None:
+    leader = region.settled()
+    others = region.followers(leader)
+    node = Server(tmp_path / "node", "n9", "127.0.0.31", client=True)
+    node.server, node.join = False, [leader.rpc]
+    node.launch()
+    try:
+        eventually("a fourth node", lambda: ready_nodes(leader) == 4)
+        job = raw_exec_job("mover", "echo $$ > pid; echo moved; exec sleep 3600")
+        job["Constraints"] = [{"LTarget": "${node.unique.name}", "RTarget": "n9", "Operand": "="}]
+        leader.run_job(job)
+        (alloc,) = leader.running("mover", 1)
+        (pid,) = pids([alloc], [node])
+        leader.kill()
+        region.settled(others)
+
+        def reached() -> bool:
+            path = f"/v1/client/fs/logs/{alloc['ID']}?task=t&type=stdout&plain=true"
+            return all(s.get(path).text == "moved\n" for s in others)
+
+        eventually("its log is read through the others", reached)
+        status = [n["Status"] for n in others[0].get("/v1/nodes").json() if n["Name"] == "n9"]
+        assert status == ["ready"]
+        assert os.path.exists(f"/proc/{pid}")
+        (same,) = others[0].running("mover", 1)
+        assert same["ID"] == alloc["ID"]
+        node.kill()
+        os.kill(pid, signal.SIGKILL)
+        others[0].request("DELETE", "/v1/job/mover")
+        eventually("the dead node's task is given up", lambda: not live(others[0], "mover"))
+    finally:
+        leader.launch()
+        region.settled()
+        node.close()
