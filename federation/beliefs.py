@@ -65,6 +65,9 @@ class Beliefs:
     _suspicions: dict[str, Suspicion] = field(default_factory=dict)
     _round_trips: dict[str, RoundTrip] = field(default_factory=dict)
     _heard: dict[str, float] = field(default_factory=dict)
+    #: Where an accusation told us of a later incarnation than the member's word that we have:
+    #: the incarnation of that word.
+    _worded: dict[str, int] = field(default_factory=dict)
     _conflicts: set[tuple[str, tuple[str, int]]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -132,14 +135,24 @@ class Beliefs:
                 return
             self._believe(alive, Status.ALIVE, None)
             return
-        if alive.incarnation <= known.incarnation:
+        status = self.roster.status(name)
+        before = status
+        if alive.incarnation > known.incarnation:
+            status = Status.ALIVE
+        elif alive.incarnation <= self._worded.get(name, known.incarnation):
             return
         if alive.address != known.address and not self._may_move(known, alive):
             self._report(NameTaken(name, alive.address))
             return
         if alive.region != known.region and not self._may_enter(alive):
             return
-        self._believe(alive, Status.ALIVE, self.roster.status(name))
+        # Of an incarnation that was so far only doubted, we now have the member's own word, or
+        # that of a later one than we had.
+        self._worded[name] = alive.incarnation
+        if alive.incarnation >= known.incarnation:
+            del self._worded[name]
+        higher = max(alive.incarnation, known.incarnation)
+        self._believe(replace(alive, incarnation=higher), status, before)
 
     def _on_word_of_me(self, alive: Alive) -> None:
         if alive.incarnation < self.me.incarnation or alive == self.me:
@@ -218,6 +231,12 @@ class Beliefs:
             case Status.SUSPECT | Status.LEFT:
                 pass  # These name their accuser; who believed it passes it on.
 
+    def _raised(self, known: Alive, incarnation: int) -> Alive:
+        if incarnation == known.incarnation:
+            return known
+        self._worded.setdefault(known.name, known.incarnation)
+        return replace(known, incarnation=incarnation)
+
     def _on_suspect(self, claim: Suspect) -> None:
         name = claim.name
         if name == self.me.name:
@@ -227,13 +246,12 @@ class Beliefs:
         if known is None or claim.incarnation < known.incarnation:
             return
         status = self.roster.status(name)
-        if status in GONE:
+        if status in GONE and claim.incarnation == known.incarnation:
             return
         suspicion = self._suspicions.get(name)
         if claim.incarnation > known.incarnation or suspicion is None:
             # A doubt of a later incarnation is a new one.
-            alive = replace(known, incarnation=claim.incarnation)
-            self._believe(alive, Status.SUSPECT, status)
+            self._believe(self._raised(known, claim.incarnation), Status.SUSPECT, status)
             self._begin_suspicion(claim)
             self._tell(claim)
         elif suspicion.confirm(claim.by):
@@ -274,13 +292,13 @@ class Beliefs:
         if known is None or claim.incarnation < known.incarnation:
             return
         status = self.roster.status(name)
-        if status in GONE:
+        if status in GONE and claim.incarnation == known.incarnation:
             return
         heard = self._heard.get(name, float("-inf"))
         if self._now - heard < rules.suspicion_min_s(self.profile, self.size):
             self._on_suspect(Suspect(name, claim.incarnation, claim.by))
             return
-        self._believe(replace(known, incarnation=claim.incarnation), Status.DEAD, status)
+        self._believe(self._raised(known, claim.incarnation), Status.DEAD, status)
 
     def _on_left(self, claim: Left) -> None:
         name = claim.name
@@ -295,9 +313,8 @@ class Beliefs:
             # Sent away by another who thought it dead; it is alive here and will object.
             self._on_suspect(Suspect(name, claim.incarnation, claim.by))
             return
-        if status is not Status.LEFT:
-            gone = replace(known, incarnation=claim.incarnation)
-            self._believe(gone, Status.LEFT, status)
+        if status is not Status.LEFT or claim.incarnation > known.incarnation:
+            self._believe(self._raised(known, claim.incarnation), Status.LEFT, status)
             self._tell(claim)
         if claim.prune:
             self._forget(name)
@@ -310,6 +327,7 @@ class Beliefs:
         self._suspicions.pop(name, None)
         self._round_trips.pop(name, None)
         self._heard.pop(name, None)
+        self._worded.pop(name, None)
         self._out.append(Changed(alive, before, None))
 
     # Exchanging everything.

@@ -74,8 +74,10 @@ class Profile:
             raise ValueError("multipliers must be at least 1")
         if self.helpers < 0 or self.fanout < 1 or self.awareness_max < 1:
             raise ValueError("helpers, fanout and awareness_max must not be below 0, 1 and 1")
-        if self.packet_bytes_max < 512:
-            raise ValueError("packet_bytes_max must be at least 512")
+        if not 0 < self.nack_share < 1:
+            raise ValueError("nack_share must be between 0 and 1")
+        if not 512 <= self.packet_bytes_max <= 2048:
+            raise ValueError("packet_bytes_max must be from 512 to 2048")
 
 
 LAN = Profile()
