@@ -26,7 +26,7 @@ from hanse.structs.job import Job
 from hanse.structs.plan import Plan
 from region.alarm import Alarm, give_way
 from region.broker.capacity import Capacity
-from region.broker.plans import Seen, failed, nothing_new, transactions
+from region.broker.plans import Made, Seen, failed, nothing_new, transactions
 from region.broker.queue import EvalQueue, Ticket
 from region.broker.snapshots import snapshot_of
 from region.scheduler.fleet import FleetView
@@ -271,7 +271,13 @@ class Broker:
                 self.queue.will_block(evaluation.id, ticket)
         rest_ns = 0
         try:
-            stored = await self._store_plan(one, plan)
+            made = self._transactions(one, plan)
+        except Exception as error:  # nor must what cannot be written
+            self._events.append(tuple(placement.id for placement in plan.placements))
+            await self._scheduler_failed(one, error)
+            return
+        try:
+            stored = await self._store_plan(made)
         except TooLarge as error:
             stored = False
             await self._give_up(one, str(error))
@@ -289,10 +295,12 @@ class Broker:
             self._events.append(tuple(placement.id for placement in plan.placements))
         self.queue.done(ticket.key, not_before_ns=rest_ns)
 
-    async def _store_plan(self, one: Pass, plan: Plan) -> bool:
-        """Commit a plan and wait until the state shows it; False if it was refused as stale."""
+    def _transactions(self, one: Pass, plan: Plan) -> Made:
         now_ns = self._clock.wall_ns()
-        made = transactions(plan, one.ticket, one.seen, self._state.keys, self._ids, now_ns)
+        return transactions(plan, one.ticket, one.seen, self._state.keys, self._ids, now_ns)
+
+    async def _store_plan(self, made: Made) -> bool:
+        """Commit a plan and wait until the state shows it; False if it was refused as stale."""
         revision = 0
         for part in made.parts:
             compares = part.compares

@@ -5,6 +5,7 @@ Namespaces and job IDs are escaped, so that a slash in a job's ID cannot be take
 
 from __future__ import annotations
 
+from functools import lru_cache
 from urllib.parse import quote, unquote
 
 #: Families in the order in which events of one revision are applied: what others refer to first.
@@ -25,6 +26,7 @@ FAMILIES = (
 )
 
 
+@lru_cache(maxsize=50_000)
 def escaped(part: str) -> str:
     """One path segment out of any text."""
     return quote(part, safe="")

@@ -9,11 +9,14 @@ from hanse.errors import OutOfSpace
 from hanse.store import Put, Txn
 from hanse.structs.api import JobRegisterResponse, SchedulerConfiguration
 from hanse.structs.evaluation import Evaluation
+from hanse.structs.node import DrainStrategy
 from hanse.structs.plan import Plan
 from region.broker import broker as broker_module
 from region.broker.broker import Broker
 from region.scheduler.schedule import schedule
 from region.scheduler.snapshot import Snapshot
+from region.state.codec import encode
+from region.state.records import NodeState
 from tests.sim.cluster import SimCluster, make_job
 
 
@@ -40,7 +43,10 @@ def poisoned(snapshot: Snapshot) -> Plan:
     """A scheduler that cannot bear one job."""
     if snapshot.evaluation.job_id == "poison":
         raise ValueError("cannot bear it")
-    return schedule(snapshot)
+    plan = schedule(snapshot)
+    if snapshot.evaluation.job_id == "unwritable":
+        return replace(plan, evaluation=replace(plan.evaluation, priority=2**70))
+    return plan
 
 
 @pytest.fixture
@@ -68,6 +74,40 @@ async def test_a_job_that_the_scheduler_cannot_bear_fails_alone() -> None:
         await cluster.clock.run_for(1)
         assert evaluation(cluster, later).status == "complete"
         assert evaluation(cluster, bad) == failed
+
+
+@pytest.mark.usefixtures("poison")
+async def test_a_plan_that_cannot_be_written_fails_alone_and_takes_no_room() -> None:
+    async with SimCluster(1, nodes=1, servers=1, cpu_mhz=500) as cluster:
+        bad = await registered(cluster, "unwritable", count=2, cpu=200)
+        await cluster.clock.run_for(10)
+        assert evaluation(cluster, bad).status == "failed"
+        good = await registered(cluster, "good", count=2, cpu=200)
+        await cluster.clock.run_for(1)
+        assert evaluation(cluster, good).status == "complete"
+        assert live(cluster, "good") == 2
+
+
+async def test_a_damaged_value_in_the_store_stops_nothing_else() -> None:
+    async with SimCluster(1, servers=1) as cluster:
+        keys = cluster.region.state.keys
+        node_id = cluster.nodes[0].node.id
+        odd = NodeState(status="ready", drain=DrainStrategy(force_deadline="when I say so"))
+        writes = (
+            Put(keys.node_state(node_id), encode(odd)),
+            Put(keys.job("default", "damaged"), b"\x01\xff"),
+            Put(keys.evaluation("e-damaged"), b"\x00"),
+        )
+        await cluster.attempt(cluster.store.commit(Txn((), writes)))
+        await cluster.clock.run_for(1)
+        good = await registered(cluster, "good")
+        await cluster.clock.run_for(1)
+        assert evaluation(cluster, good).status == "complete"
+        await cluster.restart(0)
+        await cluster.clock.run_for(10)
+        again = await registered(cluster, "again")
+        await cluster.clock.run_for(1)
+        assert evaluation(cluster, again).status == "complete"
 
 
 async def test_a_plan_whose_outcome_is_not_known_is_not_carried_out_twice() -> None:
