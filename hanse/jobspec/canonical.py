@@ -135,6 +135,10 @@ def canonical_job(job: Mapping[str, object]) -> dict[str, object]:
     _fill(result, _JOB, zero=("Type", "Namespace", "Region", "Priority"))
     _fill(result, {"Name": result["ID"]}, zero=("Name",))
     kind = result["Type"]
+    update = result["Update"]
+    if kind in ("batch", "sysbatch") and _is(update) and not any(update.values()):
+        # A stored batch job is read back with an `update` of zeros, which means none.
+        result["Update"] = None
     if _is(result["Update"]) or kind in ("service", "system"):
         result["Update"] = _merged(_UPDATE, result["Update"])
     if _is(result["Periodic"]):

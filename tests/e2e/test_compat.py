@@ -89,6 +89,15 @@ def test_defaults_that_a_client_fills_in_are_no_change_of_the_job(agent: Agent) 
     assert again["Diff"]["Type"] == "None"
 
 
+def test_a_batch_job_can_be_registered_as_it_was_read(agent: Agent) -> None:
+    job = {**raw_exec_job("compat-batch", "exec true", count=0), "Type": "batch"}
+    agent.run_job(job)
+    stored = agent.get("/v1/job/compat-batch").json()
+    assert stored["Update"]["MaxParallel"] == 0
+    again = agent.put("/v1/jobs", {"Job": stored}).json()
+    assert again["JobModifyIndex"] == stored["JobModifyIndex"]
+
+
 def test_an_eval_priority_of_zero_is_no_priority(agent: Agent) -> None:
     agent.run_job(raw_exec_job("compat-zero", "exec sleep 1000", count=0))
     stopped = agent.request("DELETE", "/v1/job/compat-zero?eval_priority=0").json()
