@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from random import Random
 
-from federation.codec import Codec
+from federation.codec import Codec, Drop
 from federation.events import (
     Answer,
     Changed,
@@ -29,7 +29,16 @@ from federation.events import (
     Wake,
 )
 from federation.keyring import Keyring
-from federation.messages import Address, Alive, Packet, State, Status
+from federation.messages import (
+    Address,
+    Alive,
+    Packet,
+    State,
+    Status,
+    StreamMessage,
+    StreamPing,
+    StreamPong,
+)
 from federation.profile import LAN, Profile
 from federation.regions import Membership, RegionWatch
 from federation.swim import Swim
@@ -222,13 +231,13 @@ class Pool:
         if isinstance(packet, Packet):
             self.feed(name, Received(packet, source))
 
-    def _over_stream(self, source: str, target: str, state: State) -> State | None:
+    def _over_stream(self, source: str, target: str, said: StreamMessage) -> StreamMessage | None:
         if source not in self.codecs and target not in self.codecs:
-            return state
+            return said
         if source not in self.codecs or target not in self.codecs:
             return None
-        got = self.codecs[target].open_stream(self.codecs[source].seal_stream(state))
-        return got if isinstance(got, State) else None
+        got = self.codecs[target].open_stream(self.codecs[source].seal_stream(said))
+        return None if isinstance(got, Drop) else got
 
     def _exchange(self, name: str, to: Address, state: State) -> None:
         target = self.at.get(to)
@@ -237,13 +246,13 @@ class Pool:
 
         def back(answer: State) -> None:
             got = self._over_stream(target, name, answer)
-            if got is not None:
+            if isinstance(got, State):
                 deliver = partial(self.feed, name, Exchanged(got))
                 self.network.stream(target, name, deliver)
 
         def there() -> None:
             got = self._over_stream(name, target, state)
-            if got is not None and target not in self.down:
+            if isinstance(got, State) and target not in self.down:
                 self._token += 1
                 self._tokens[self._token] = (target, back)
                 self.feed(target, StateReceived(got, self._token))
@@ -257,7 +266,12 @@ class Pool:
         back = partial(self.feed, name, StreamAnswered(seq))
 
         def there() -> None:
-            if asked not in self.down:
+            if (
+                asked in self.down
+                or self._over_stream(name, asked, StreamPing(seq, target)) is None
+            ):
+                return
+            if self._over_stream(asked, name, StreamPong(seq)) is not None:
                 self.network.stream(asked, name, back)
 
         self.network.stream(name, asked, there)
