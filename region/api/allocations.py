@@ -58,7 +58,7 @@ async def list_allocations(call: Call) -> Answer:
     options = list_options(call.query)
     order: AllocOrder = call.context.part(AllocOrder)
     start = read_index_token(options.next_token) if options.next_token else None
-    if make.usual and options == ListOptions():
+    if options == ListOptions():
         return await whole_list(call, order, make)
     items = order.allocations(call.state, call.namespace, start=start, reverse=options.reverse)
     return await answer_list(call, items, alloc_listing(make), options=options, positioned=True)

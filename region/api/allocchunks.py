@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from operator import is_
+from zlib import crc32
 
 import zstandard
 
@@ -23,6 +24,13 @@ from region.api.ports import AppliedPort, StatePort
 
 #: A chunk ends with the first create index that fills it.
 CHUNK_ALLOCATIONS = 64
+#: One revision may make thousands. Then a chunk that holds so many ends before some ID that is
+#: chosen by the ID alone (one of `_CUTS`), so that what is removed moves no later boundary.
+LARGE_ALLOCATIONS = 128
+_CUTS = 16
+
+#: A namespace, whether what was given is shown, and whether the tasks' states are.
+Kind = tuple[str, bool, bool]
 CACHE_BYTES_MAX = 32 * 1024 * 1024
 
 
@@ -42,12 +50,12 @@ class Chunk:
 
 
 class ChunkCache:
-    """The chunks of the last reading, by namespace and first allocation."""
+    """The chunks of the last reading, by its kind and the first allocation."""
 
     def __init__(self, state: StatePort, bytes_max: int = CACHE_BYTES_MAX) -> None:
         """Begin empty, and follow the names of nodes, which the encodings hold too."""
         self._bytes_max = bytes_max
-        self._chunks: dict[str, dict[str, Chunk]] = {}
+        self._chunks: dict[Kind, dict[str, Chunk]] = {}
         self._compress = zstandard.ZstdCompressor(level=1).compress
         self._decompress = zstandard.ZstdDecompressor().decompress
         state.listen(self.on_applied)
@@ -57,15 +65,15 @@ class ChunkCache:
         if any(_name(change.old) != _name(change.new) for change in applied.changes):
             self._chunks.clear()
 
-    def begin(self, namespace: str) -> dict[str, Chunk]:
+    def begin(self, kind: Kind) -> dict[str, Chunk]:
         """The chunks that a reading may use again."""
-        return self._chunks.get(namespace, {})
+        return self._chunks.get(kind, {})
 
-    def end(self, namespace: str, chunks: dict[str, Chunk]) -> None:
+    def end(self, kind: Kind, chunks: dict[str, Chunk]) -> None:
         """Keep the chunks of a reading in place of those of the one before."""
         size = sum(len(chunk.packed) for chunk in chunks.values())
         if size <= self._bytes_max:
-            self._chunks = {namespace: chunks}
+            self._chunks = {kind: chunks}
 
     def make(self, allocs: list[Allocation], maker: StubMaker) -> tuple[Chunk, bytes]:
         """Encode a chunk; gives the encoding as well."""
@@ -86,8 +94,11 @@ def chunks_of(allocs: Iterable[Allocation]) -> Iterator[list[Allocation]]:
     """Cut ordered allocations where a create index ends and the chunk is full."""
     chunk: list[Allocation] = []
     for alloc in allocs:
-        full = len(chunk) >= CHUNK_ALLOCATIONS
-        if full and alloc.create_index != chunk[-1].create_index:
+        count = len(chunk)
+        if count >= CHUNK_ALLOCATIONS and (
+            alloc.create_index != chunk[-1].create_index
+            or (count >= LARGE_ALLOCATIONS and crc32(alloc.id.encode()) % _CUTS == 0)
+        ):
             yield chunk
             chunk = []
         chunk.append(alloc)
@@ -99,7 +110,8 @@ async def whole_list(call: Call, order: AllocOrder, maker: StubMaker) -> Answer:
     """The list of all allocations of a namespace, in their order."""
     cache: ChunkCache = call.context.part(ChunkCache)
     namespace = call.namespace
-    before = cache.begin(namespace)
+    kind = (namespace, maker.resources, maker.states)
+    before = cache.begin(kind)
     used: dict[str, Chunk] = {}
     pieces: list[bytes] = []
     pacer = Pacer(call, stride=1)
@@ -113,7 +125,7 @@ async def whole_list(call: Call, order: AllocOrder, maker: StubMaker) -> Answer:
             chunk, encoding = cache.make(allocs, maker)
             pieces.append(encoding)
         used[allocs[0].id] = chunk
-    cache.end(namespace, used)
+    cache.end(kind, used)
     if not pieces:
         return Answer(body=b"[]")
     pieces[0] = b"[" + pieces[0][1:]

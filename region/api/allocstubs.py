@@ -18,10 +18,8 @@ class StubMaker:
     def __init__(self, state: StatePort, *, resources: bool, states: bool) -> None:
         """Say whether what was given, and the tasks' states, are shown."""
         self._state = state
-        #: Neither more nor less is shown than usual.
-        self.usual = states and not resources
-        self._resources = resources
-        self._states = states
+        self.resources = resources
+        self.states = states
         self._jobs: dict[tuple[str, str, int, int], Job | None] = {}
         self._nodes: dict[str, str] = {}
 
@@ -46,8 +44,8 @@ class StubMaker:
             alloc,
             self.job(alloc),
             self.node_name(alloc.node_id),
-            resources=self._resources,
-            states=self._states,
+            resources=self.resources,
+            states=self.states,
         )
         return encode(stub)
 

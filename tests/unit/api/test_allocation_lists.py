@@ -71,6 +71,16 @@ def test_chunks_end_where_a_revision_does() -> None:
     assert list(chunks_of([])) == []
 
 
+def test_what_one_revision_made_is_cut_where_removing_one_moves_no_later_cut() -> None:
+    allocs = [allocation(n, create_index=7) for n in range(2000)]
+    chunks = list(chunks_of(allocs))
+    assert [alloc for chunk in chunks for alloc in chunk] == allocs
+    assert max(map(len, chunks)) < 500
+    without = list(chunks_of([*allocs[:70], *allocs[71:]]))
+    same = {chunk[0].id for chunk in chunks} & {chunk[0].id for chunk in without}
+    assert len(same) >= len(chunks) - 2
+
+
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """IDs of the allocations that were encoded."""
