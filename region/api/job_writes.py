@@ -352,6 +352,8 @@ async def scale_job(call: Call) -> Answer:
     """Change a group's count, or record an event beside it."""
     request = await decode(call, JobScaleRequest)
     job_id = call.args["job_id"]
+    if not job_id.strip("/"):
+        raise Invalid("", "Job ID must be specified")
     if request.job_id and request.job_id != job_id:
         raise Invalid("", "JobID not same as job name")
     namespace = call.write_namespace()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from hanse.errors import Unsupported
+from hanse.errors import Invalid, Unsupported
 from region.api.endpoint import Answer, Call, Endpoint, Handler, Kind, Method
 from region.api.errors import ACL_DISABLED, ENTERPRISE_ONLY, HTTPFailure
+from region.api.jobs import found_job
 
 _METHODS: tuple[Method, ...] = ("GET", "PUT", "DELETE")
 
@@ -45,7 +46,6 @@ _NOT_YET = {
     "/v1/job/{job_id+}/dispatch": "dispatch of parameterized jobs",
     "/v1/job/{job_id+}/dispatch/payload": "dispatch of parameterized jobs",
     "/v1/job/{job_id+}/action": "job actions",
-    "/v1/job/{job_id+}/periodic/force": "periodic jobs",
 }
 
 
@@ -63,6 +63,13 @@ def _unsupported(what: str) -> Handler:
         raise Unsupported([what])
 
     return refuse
+
+
+async def _force_periodic(call: Call) -> Answer:
+    """No job is periodic: such jobs are refused at registration."""
+    call.write_namespace()
+    found_job(call)
+    raise Invalid("", "can't force launch non-periodic job")
 
 
 async def _license(call: Call) -> Answer:
@@ -103,6 +110,7 @@ def endpoints() -> list[Endpoint]:
         for path in _WELL_KNOWN
     ]
     made += [
+        _endpoint("PUT", "/v1/job/{job_id+}/periodic/force", _force_periodic),
         _endpoint("GET", "/v1/operator/license", _license),
         _endpoint("PUT", "/v1/operator/license", _license),
         _endpoint("GET", "/v1/volumes", _no_volumes, "read"),

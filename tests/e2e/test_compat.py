@@ -116,22 +116,28 @@ def test_scaling_names_the_missing_group_before_the_missing_job(agent: Agent) ->
     assert agent.put("/v1/job/compat-none/scale", {"Count": 1, "Target": {}}).status == 400
     body = {"Count": 1, "Target": {"Group": "g"}}
     assert agent.put("/v1/job/compat-none/scale", body).status == 404
+    assert agent.put("/v1/job//scale", body).status == 400
+
+
+def test_forcing_a_job_that_is_not_periodic_is_refused_in_nomads_words(agent: Agent) -> None:
+    assert agent.put("/v1/job/compat-none/periodic/force").status == 404
+    agent.run_job(raw_exec_job("compat-force", "exec true", count=0))
+    refused = agent.put("/v1/job/compat-force/periodic/force")
+    assert refused.status == 400
+    assert "can't force launch non-periodic job" in refused.text
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "text"),
+    ("path", "body"),
     [
-        ("/v1/job/compat-none/periodic/force", None, "periodic jobs"),
-        ("/v1/node/pools", {"Name": "p", "NodeIdentityTTL": "24h0m0s"}, "not supported yet"),
-        ("/v1/node/pools", {"Name": "p", "NodeIdentityTTL": 5}, "not supported yet"),
+        ("/v1/node/pools", {"Name": "p", "NodeIdentityTTL": "24h0m0s"}),
+        ("/v1/node/pools", {"Name": "p", "NodeIdentityTTL": 5}),
     ],
 )
-def test_what_is_not_there_yet_is_refused_by_name(
-    agent: Agent, path: str, body: object, text: str
-) -> None:
+def test_what_is_not_there_yet_is_refused_by_name(agent: Agent, path: str, body: object) -> None:
     refused = agent.put(path, body)
     assert refused.status == 400
-    assert text in refused.text
+    assert "not supported yet" in refused.text
 
 
 def test_collecting_an_allocation_answers_an_object_and_a_bad_signal_is_the_callers_fault(
