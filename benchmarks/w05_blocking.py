@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import resource
+import selectors
+import socket
+import threading
 import time
 
-import aiohttp
-
-from benchmarks.cluster import batch_job, cluster, submit
+from benchmarks.cluster import batch_job, cluster
 from benchmarks.report import Row
 from tests.e2e.harness import Agent
 
@@ -25,43 +25,65 @@ def run(*, quick: bool = False) -> list[Row]:
         ((200, ""),) if quick else ((1000, "<= 40 ms"), (9000, "<= 400 ms (10,000)"))
     ):
         with cluster(100) as agent:
-            last = asyncio.run(_measure(agent, waiters))
+            last = _measure(agent, waiters)
         what = f"{waiters} waiters on one job, last woken after a write"
-        rows.append(Row(NAME, what, f"{last * 1000:.1f} ms after the PUT's answer", goal))
+        rows.append(Row(NAME, what, f"{last * 1000:.1f} ms after the PUT was sent", goal))
     return rows
 
 
-async def _measure(agent: Agent, waiters: int) -> float:
-    woken: list[float] = []
-    async with aiohttp.ClientSession() as session:
-        await submit(session, agent, batch_job("watched"))
-        await asyncio.sleep(0.5)
-        async with session.get(f"{agent.address}/v1/job/watched?stale") as answer:
-            index = answer.headers["X-Nomad-Index"]
-        ready = asyncio.Semaphore(0)
-        path = f"/v1/job/watched?stale&index={index}&wait=120s"
+class _Waiters:
+    """Blocking queries on plain sockets, so that what is measured is the agent and not asyncio."""
+
+    def __init__(self, agent: Agent, count: int, path: str) -> None:
+        self._selector = selectors.DefaultSelector()
+        self.woken: dict[int, float] = {}
         request = f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+        self._sockets: list[socket.socket] = []
+        for _ in range(count):
+            sock = socket.create_connection(("127.0.0.1", agent.ports["http"]))
+            sock.sendall(request)
+            sock.setblocking(False)
+            self._selector.register(sock, selectors.EVENT_READ)
+            self._sockets.append(sock)
 
-        async def waiter() -> None:
-            reader, writer = await asyncio.open_connection("127.0.0.1", agent.ports["http"])
-            writer.write(request)
-            await writer.drain()
-            ready.release()
-            head = await reader.readuntil(b"\r\n\r\n")
-            woken.append(time.perf_counter())
-            assert head.startswith(b"HTTP/1.1 200"), head
-            writer.close()
+    def listen(self, until: float) -> None:
+        """Note who is answered, until all are or the time has come."""
+        while len(self.woken) < len(self._sockets) and time.perf_counter() < until:
+            for key, _ in self._selector.select(0.1):
+                now = time.perf_counter()
+                assert isinstance(key.fileobj, socket.socket)
+                if key.fd not in self.woken:
+                    head = key.fileobj.recv(65_536)
+                    assert head.startswith(b"HTTP/1.1 200"), head
+                    self.woken[key.fd] = now
+                    self._selector.unregister(key.fileobj)
 
-        async with asyncio.TaskGroup() as group:
-            for _ in range(waiters):
-                group.create_task(waiter())
-            for _ in range(waiters):
-                await ready.acquire()
-            await asyncio.sleep(2)
-            await submit(session, agent, batch_job("another"))
-            await asyncio.sleep(0.5)
-            assert not woken, f"{len(woken)} were woken by another job's write"
-            await submit(session, agent, batch_job("watched", 2))
-            answered = time.perf_counter()
-    assert len(woken) == waiters
-    return max(woken) - answered
+    def close(self) -> None:
+        for sock in self._sockets:
+            sock.close()
+        self._selector.close()
+
+
+def _put(agent: Agent, job_id: str, count: int) -> None:
+    assert agent.put("/v1/jobs", {"Job": batch_job(job_id, count)}).status == 200
+
+
+def _measure(agent: Agent, count: int) -> float:
+    _put(agent, "watched", 1)
+    time.sleep(0.5)
+    index = agent.get("/v1/job/watched?stale").headers["X-Nomad-Index"]
+    waiters = _Waiters(agent, count, f"/v1/job/watched?stale&index={index}&wait=120s")
+    try:
+        time.sleep(2 + count / 2000)
+        _put(agent, "another", 1)
+        waiters.listen(time.perf_counter() + 0.5)
+        assert not waiters.woken, f"{len(waiters.woken)} were woken by another job's write"
+        began = time.perf_counter()
+        writer = threading.Thread(target=_put, args=(agent, "watched", 2))
+        writer.start()
+        waiters.listen(time.perf_counter() + 60)
+        writer.join()
+    finally:
+        waiters.close()
+    assert len(waiters.woken) == count
+    return max(waiters.woken.values()) - began

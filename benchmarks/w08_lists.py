@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import statistics
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import aiohttp
 
 from benchmarks.cluster import batch_job, cluster, completed, processes, submit
-from benchmarks.report import Row, resident_mib, spread
+from benchmarks.report import Row, percentile, resident_mib, spread
 from tests.e2e.harness import Agent
 
 NAME = "W8"
@@ -24,11 +28,12 @@ def run(*, quick: bool = False) -> list[Row]:
         before = sum(map(resident_mib, processes(agent)))
         asyncio.run(_fill(agent, count))
         after = sum(map(resident_mib, processes(agent)))
-        whole, size, pages, delays = asyncio.run(_measure(agent, total))
+        cold, whole, size, pages, delays = asyncio.run(_measure(agent, total))
     return [
         Row(NAME, f"{total} allocations whole", f"{whole:.2f} s, {size / 1e6:.1f} MB", "<= 0.35 s"),
+        Row(NAME, "the same, read for the first time", f"{cold:.2f} s", "<= 0.35 s"),
         Row(NAME, "one page of 100", spread(pages), "<= 10 ms"),
-        Row(NAME, "others' delay meanwhile", f"max {max(delays) * 1000:.0f} ms", "<= 20 ms"),
+        Row(NAME, "others' delay meanwhile", _most(delays), "<= 20 ms"),
         Row(
             "W9",
             f"agent and etcd per {total} allocations",
@@ -47,23 +52,12 @@ async def _fill(agent: Agent, count: int) -> None:
         await asyncio.sleep(5)
 
 
-async def _measure(agent: Agent, total: int) -> tuple[float, int, list[float], list[float]]:
+async def _measure(agent: Agent, total: int) -> tuple[float, float, int, list[float], list[float]]:
     url = f"{agent.address}/v1/allocations?stale&task_states=false"
-    async with aiohttp.ClientSession() as session, aiohttp.ClientSession() as other:
-        await _timed(session, url)
-        delays: list[float] = []
-        done = asyncio.Event()
-
-        async def bystander() -> None:
-            while not done.is_set():
-                took, _ = await _timed(other, f"{agent.address}/v1/status/leader")
-                delays.append(took)
-                await asyncio.sleep(0.005)
-
-        watching = asyncio.ensure_future(bystander())
-        wholes = [await _timed(session, url) for _ in range(3)]
-        done.set()
-        await watching
+    async with aiohttp.ClientSession() as session:
+        with _bystander(agent) as delays:
+            cold, _ = await _timed(session, url)
+            wholes = [await _timed(session, url) for _ in range(3)]
         assert wholes[0][1].count(b'"JobID"') == total
         pages: list[float] = []
         seen, token = 0, ""
@@ -77,7 +71,26 @@ async def _measure(agent: Agent, total: int) -> tuple[float, int, list[float], l
             if not token:
                 break
         assert seen == total, f"the pages hold {seen} of {total}"
-    return statistics.median(w[0] for w in wholes), len(wholes[0][1]), pages, delays
+    return cold, statistics.median(w[0] for w in wholes), len(wholes[0][1]), pages, delays
+
+
+@contextmanager
+def _bystander(agent: Agent) -> Iterator[list[float]]:
+    """Somebody who asks small questions meanwhile; the delays are in the list afterwards."""
+    delays: list[float] = []
+    command = [sys.executable, "-m", "benchmarks.bystander", str(agent.ports["http"])]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    try:
+        yield delays
+    finally:
+        out, _ = process.communicate()
+        delays += map(float, out.split())
+
+
+def _most(delays: list[float]) -> str:
+    return f"p99 {percentile(delays, 0.99) * 1000:.1f}, max {max(delays) * 1000:.1f} ms"
 
 
 async def _timed(session: aiohttp.ClientSession, url: str) -> tuple[float, bytes]:
