@@ -58,6 +58,8 @@ _SESSIONS_MAX = 50_000
 _OUTBOX_MAX = 256
 _STATUSES_MAX = 50_000
 _WANTED_JOBS_MAX = 1_000
+#: Beyond this a session forgets the jobs that its node has no allocations of any more.
+_JOBS_SENT_MAX = 1_000
 #: With more nodes than this each beats less often: one lost beat is forgiven instead of two.
 _FEW_NODES = 1_000
 
@@ -139,6 +141,12 @@ class Sessions:
         news = Welcome(heartbeat_s=ttl_s / 3, ttl_s=ttl_s, servers=tuple(self._servers()))
         for session in self._by_node.values():
             session.send(news)
+
+    def send_away(self) -> int:
+        """End every session, for this server is cut off; gives how many. Who comes may stay."""
+        for session in self._by_node.values():
+            session.over.set()
+        return len(self._by_node)
 
     def handlers(self) -> grpc.GenericRpcHandler:
         """What a gRPC server serves nodes with."""
@@ -226,6 +234,9 @@ class Sessions:
     def _jobs_for(self, session: Session, allocs: Iterable[Allocation]) -> tuple[Job, ...]:
         """The jobs that allocations run and the node was not told of yet."""
         jobs: list[Job] = []
+        if len(session.jobs_sent) > _JOBS_SENT_MAX:
+            held = self._state.allocations_of_node(session.node_id)
+            session.jobs_sent &= {(a.namespace, a.job_id, a.job_version) for a in held}
         for alloc in allocs:
             name = (alloc.namespace, alloc.job_id, alloc.job_version)
             if name in session.jobs_sent or alloc.terminal:

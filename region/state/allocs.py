@@ -73,8 +73,6 @@ def place(tables: Tables, work: Work, block_id: str, block: PlacementBlock, crea
     entry = tables.job_entry((block.namespace, block.job_id))
     namespace, job_id = entry.key
     group = tables.shared(block.group)
-    eval_id = tables.shared(block.eval_id)
-    deployment_id = tables.shared(block.deployment_id)
     fresh: list[Allocation] = []
     for placed in block.placed:
         if placed.id in tables.allocs:
@@ -88,8 +86,8 @@ def place(tables: Tables, work: Work, block_id: str, block: PlacementBlock, crea
             group=group,
             index=placed.index,
             node_id=tables.shared(placed.node_id),
-            eval_id=eval_id,
-            deployment_id=deployment_id,
+            eval_id=block.eval_id,
+            deployment_id=block.deployment_id,
             previous_id=placed.previous_id,
             ports=placed.ports,
             canary=placed.canary,

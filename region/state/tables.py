@@ -73,14 +73,17 @@ class Tables:
         self._strings: dict[str, str] = {}
 
     def shared(self, text: str) -> str:
-        """One object for equal texts that many allocations hold."""
+        """One object for equal texts that many allocations hold.
+
+        For names that do not come and go: none is ever forgotten.
+        """
         return self._strings.setdefault(text, text)
 
     def job_entry(self, key: JobKey) -> JobEntry:
         """The entry of a job, made if need be."""
         entry = self.jobs.get(key)
         if entry is None:
-            key = (self.shared(key[0]), self.shared(key[1]))
+            key = (self.shared(key[0]), key[1])
             entry = self.jobs[key] = JobEntry(key)
         return entry
 
