@@ -246,9 +246,9 @@ class Forming:
             case Bound() if proposal.has(other.id):
                 return self._give_up(now)
             case _:
-                if proposal.has(other.id) and other not in proposal.members:
-                    return self._give_up(now)
-                return []
+                # A member that moved, or one whose data are gone and that is another server now.
+                there = any(other.id == c.id or other.name == c.name for c in proposal.members)
+                return self._give_up(now) if there and other not in proposal.members else []
 
     def _bound(self, proposal: Proposal, epoch: int, greeting: Greeting) -> list[Effect]:
         match greeting.phase:

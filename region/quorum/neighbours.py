@@ -179,6 +179,8 @@ class Neighbours:
 
     async def run(self) -> None:
         """Greet for ever. Raises Invalid when this server cannot go with those it finds."""
+        # Who it is must be on disk before anybody hears of it.
+        disk.save(self._folder, self.machine.record)
         try:
             async with asyncio.TaskGroup() as group:
                 started = self._clock.now()

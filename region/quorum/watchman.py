@@ -26,6 +26,10 @@ _FORWARD_S = 1.0
 #: Opinions of others that are older do not count.
 _OPINION_S = 1.5
 _NODES_MAX = 5_000
+#: Nodes are sent away when the leader was not told of them for this share of their time to live,
+#: but not before another leader could have been found.
+_CUT_OFF_SHARE = 0.4
+_CUT_OFF_S = 3.0
 
 
 def deposed(leader: Sight, others: list[Sight], *, servers: int, now: float) -> bool:
@@ -113,7 +117,11 @@ class Herald:
 
 
 class Forwarder:
-    """A service that tells the leader which nodes were heard here."""
+    """A service that tells the leader which nodes were heard here.
+
+    A server that cannot tell the leader sends its nodes away before the leader takes them for
+    dead: they find another server, or come back when there is none.
+    """
 
     name = "forwarder"
 
@@ -123,17 +131,28 @@ class Forwarder:
         self._region = region
         self._clock = clock
         self._unsaid: set[str] = set()
+        self._told_at = clock.now()
 
     async def run(self) -> None:
         """Forward for ever."""
         while True:
             await self._clock.sleep(_FORWARD_S)
-            self._unsaid |= self._region.presence.news()
-            leader = self._region.leader_address
-            if self._region.is_leader:
-                self._unsaid.clear()
-            elif self._unsaid and leader:
-                await self._tell(leader)
+            await self.step()
+
+    async def step(self) -> None:
+        """Say what is to be said."""
+        self._unsaid |= self._region.presence.news()
+        leader = self._region.leader_address
+        if self._region.is_leader or not self._unsaid:
+            self._unsaid.clear()
+            self._told_at = self._clock.now()
+        elif leader:
+            await self._tell(leader)
+        if cut_off(self._clock.now() - self._told_at, self._region.presence.ttl_s):
+            count = self._region.sessions.send_away()
+            log.warning("the leader cannot be told of nodes; they are sent away", count=count)
+            # Those that come back are given as long again.
+            self._told_at = self._clock.now()
 
     async def _tell(self, leader: str) -> None:
         nodes = tuple(self._unsaid)[:_NODES_MAX]
@@ -144,3 +163,9 @@ class Forwarder:
             log.info("the leader was not told of nodes yet", count=len(nodes), reason=str(error))
         else:
             self._unsaid.difference_update(nodes)
+            self._told_at = self._clock.now()
+
+
+def cut_off(untold_s: float, ttl_s: float) -> bool:
+    """Whether nodes should try another server: early enough that none is taken for dead. Pure."""
+    return untold_s >= max(_CUT_OFF_S, _CUT_OFF_SHARE * ttl_s)

@@ -90,6 +90,13 @@ def test_a_proposal_that_nobody_answers_is_given_up() -> None:
     assert saved.record.epoch == 2
 
 
+def test_a_proposal_with_a_member_that_is_another_server_now_is_given_up() -> None:
+    for other in (card("b", id="another"), card("b", peer="elsewhere")):
+        server = machine(A, Record(id="id-a", region="us", epoch=1, phase=Proposing(LIST)))
+        hears(server, other)
+        assert server.phase == Alone()
+
+
 def test_a_server_of_another_cluster_is_refused_with_both_ids() -> None:
     server = machine(A, Record(id="id-a", region="us", phase=Decided("cluster-1", (A, B, C))))
     text = refusal(hears(server, card("z"), phase=Decided("cluster-2", (card("z"),))))

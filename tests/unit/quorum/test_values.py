@@ -20,7 +20,7 @@ from region.quorum.keeper import member_of
 from region.quorum.membership import Known, Seat, seats
 from region.quorum.model import Alone, Card, Decided, Greeting, Health, Record
 from region.quorum.neighbours import FAILED_S, SILENT_S, Sight
-from region.quorum.watchman import deposed
+from region.quorum.watchman import cut_off, deposed
 from region.store.maintain import MemberInfo
 from region.store.member import MemberConfig, Peer
 
@@ -76,6 +76,13 @@ def test_a_leader_that_misses_one_greeting_stays() -> None:
     refused = sight("a", failing_s=0.1)
     refused.refused = True
     assert deposed(refused, [witness], servers=3, now=100.0)
+
+
+def test_nodes_are_sent_away_long_before_they_are_taken_for_dead() -> None:
+    assert not cut_off(2.9, ttl_s=4.0)
+    assert cut_off(3.0, ttl_s=4.0)
+    assert not cut_off(3.9, ttl_s=10.0)
+    assert cut_off(4.0, ttl_s=10.0)
 
 
 def test_a_server_is_shown_as_failed_after_a_while() -> None:
