@@ -52,6 +52,8 @@ class Limits(NamedTuple):
     commits: int = 4
     attempts: int = 3
     backoff_s: float = 1.0
+    #: How long a blocked evaluation that found no room is not tried again.
+    in_vain_s: float = 0.25
 
 
 LIMITS = Limits()
@@ -263,7 +265,8 @@ class Broker:
             return
         blocks_on = nothing_new(plan, ticket)
         if blocks_on is not None:
-            self.queue.still_blocked(ticket, blocks_on)
+            until_ns = self._clock.wall_ns() + int(self._limits.in_vain_s * 1e9)
+            self.queue.still_blocked(ticket, blocks_on, until_ns=until_ns)
             self.queue.done(ticket.key)
             return
         for evaluation in (plan.evaluation, *plan.evaluations):

@@ -52,7 +52,9 @@ class EvalQueue:
         self._woken: set[JobKey] = set()
         self._busy: set[JobKey] = set()
         self._not_before: dict[JobKey, int] = {}
-        self._ready: list[tuple[int, int, JobKey]] = []
+        #: Until when a blocked evaluation that found no room is not tried again.
+        self._in_vain: dict[JobKey, int] = {}
+        self._ready: list[tuple[int, bool, int, JobKey]] = []
         self._waiting: list[tuple[int, int, JobKey, str]] = []
         self._numbers = count()
         self._capacity = 0
@@ -98,6 +100,7 @@ class EvalQueue:
                     del table[key]
         if key not in self._blocked:
             self._woken.discard(key)
+            self._in_vain.pop(key, None)
 
     def capacity_appeared(self, node_class: str) -> None:
         """A node of the class has room that it had not: wake who could use it."""
@@ -119,8 +122,13 @@ class EvalQueue:
         """The plan that would have stored this blocked evaluation is not stored."""
         self._seen_until.pop(eval_id, None)
 
-    def still_blocked(self, ticket: Ticket, evaluation: Evaluation) -> None:
-        """A pass over a blocked evaluation placed nothing: it sleeps on, with news of classes."""
+    def still_blocked(self, ticket: Ticket, evaluation: Evaluation, *, until_ns: int = 0) -> None:
+        """A pass over a blocked evaluation placed nothing: it sleeps on, with news of classes.
+
+        Room that appears before `until_ns` wakes it only then, so that many which find no room
+        cannot keep the scheduler from everything else.
+        """
+        self._in_vain[ticket.key] = until_ns
         self._blocked.setdefault(ticket.key, {})[evaluation.id] = evaluation
         self._seen_until[evaluation.id] = ticket.capacity
         if self._missed_something(evaluation):
@@ -131,7 +139,7 @@ class EvalQueue:
         self._wake_sleepers(now_ns)
         tickets: list[Ticket] = []
         while self._ready and len(tickets) < limit:
-            _, _, key = heapq.heappop(self._ready)
+            _, _, _, key = heapq.heappop(self._ready)
             if key in self._busy:
                 continue
             ticket = self._ticket(key, now_ns)
@@ -153,7 +161,7 @@ class EvalQueue:
         if pending:
             self._make_ready(key, max(e.priority for e in pending.values()))
         elif key in self._woken:
-            self._make_ready(key, max(e.priority for e in self._blocked[key].values()))
+            self._make_ready(key, _priority(self._blocked[key].values()), woken=True)
 
     def next_due_ns(self) -> int | None:
         """When the first sleeper wakes; None if there is none."""
@@ -171,16 +179,21 @@ class EvalQueue:
             replaced = tuple(blocked[:OTHERS_MAX])
             return Ticket(key, pending[0], others, replaced, self._capacity)
         if blocked and key in self._woken:
+            rests_ns = self._in_vain.get(key, 0)
+            if rests_ns > now_ns:
+                heapq.heappush(self._waiting, (rests_ns, next(self._numbers), key, ""))
+                return None
             replaced = tuple(blocked[1 : OTHERS_MAX + 1])
             return Ticket(key, blocked[0], (), replaced, self._capacity)
         return None
 
-    def _make_ready(self, key: JobKey, priority: int) -> None:
-        heapq.heappush(self._ready, (-priority, next(self._numbers), key))
+    def _make_ready(self, key: JobKey, priority: int, *, woken: bool = False) -> None:
+        """Those that waited for room come after the others of their priority."""
+        heapq.heappush(self._ready, (-priority, woken, next(self._numbers), key))
 
     def _wake(self, key: JobKey, priority: int) -> None:
         self._woken.add(key)
-        self._make_ready(key, priority)
+        self._make_ready(key, priority, woken=True)
 
     def _wake_sleepers(self, now_ns: int) -> None:
         while self._waiting and self._waiting[0][0] <= now_ns:
@@ -189,7 +202,8 @@ class EvalQueue:
             if eval_id in found:
                 self._make_ready(key, found[eval_id].priority)
             elif not eval_id and (found or key in self._woken):
-                self._make_ready(key, _priority(found.values()))
+                members = found or self._blocked.get(key, {})
+                self._make_ready(key, _priority(members.values()), woken=not found)
 
     def _missed_something(self, evaluation: Evaluation) -> bool:
         """Whether capacity appeared that the pass which blocked it had not seen.

@@ -166,6 +166,38 @@ def test_a_pass_in_vain_over_a_blocked_evaluation_lets_it_sleep_on() -> None:
     assert taken(queue) == ["b"]
 
 
+def test_one_that_looked_in_vain_rests_before_it_looks_again() -> None:
+    queue = EvalQueue()
+    blocked(queue)
+    queue.capacity_appeared("big")
+    ticket = only(queue)
+    queue.still_blocked(ticket, ticket.evaluation, until_ns=5 * SECOND)
+    queue.done(ticket.key)
+    queue.capacity_appeared("big")
+    assert taken(queue, 4 * SECOND) == []
+    assert queue.next_due_ns() == 5 * SECOND
+    assert taken(queue, 5 * SECOND) == ["b"]
+
+
+def test_a_new_evaluation_does_not_rest_with_the_blocked_one() -> None:
+    queue = EvalQueue()
+    blocked(queue)
+    queue.capacity_appeared("big")
+    ticket = only(queue)
+    queue.still_blocked(ticket, ticket.evaluation, until_ns=5 * SECOND)
+    queue.done(ticket.key)
+    queue.offer(evaluation("e2", create_index=2))
+    assert taken(queue, SECOND) == ["e2"]
+
+
+def test_those_that_wait_for_room_come_after_new_ones() -> None:
+    queue = EvalQueue()
+    blocked(queue)
+    queue.capacity_appeared("big")
+    queue.offer(evaluation("new", "other"))
+    assert taken(queue) == ["new", "b"]
+
+
 def test_a_new_evaluation_of_the_job_replaces_the_blocked_one() -> None:
     queue = EvalQueue()
     blocked(queue)
