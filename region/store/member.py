@@ -10,7 +10,9 @@ is made for.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import socket
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +34,8 @@ log = structlog.get_logger(__name__)
 _BACKOFF_S = (0.2, 5.0)
 _STEADY_S = 10.0
 _STOP_S = 5.0
+#: How long an agent that was killed a moment ago may take to let go of its ports.
+_RELEASE_S = 5.0
 _LINE_BYTES_MAX = 64 * 1024
 
 #: Ties the child to the agent and becomes etcd. A small program and not `preexec_fn`, which
@@ -188,10 +192,14 @@ class Supervisor:
         return self._config.client_address
 
     async def run(self) -> None:
-        """Start the member and start it again whenever it ends. Cancelled, it stops it."""
+        """Start the member and start it again whenever it ends. Cancelled, it stops it.
+
+        Raises `Invalid` where somebody else listens on its ports.
+        """
         self._config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         pause_s = _BACKOFF_S[0]
         while True:
+            await self._find_ports_free()
             began = self._clock.now()
             process = await self._spawn()
             self.pid = process.pid
@@ -210,6 +218,21 @@ class Supervisor:
             )  # fmt: skip
             await self._clock.sleep(pause_s)
             pause_s = min(2 * pause_s, _BACKOFF_S[1])
+
+    async def _find_ports_free(self) -> None:
+        """See that whoever answers on our ports will be our member.
+
+        The store would take another agent's etcd there for ours, and two regions of one name
+        would be mixed for good.
+        """
+        config = self._config
+        addresses = {"etcd_client": config.client_address, "etcd_peer": config.peer_address}
+        deadline = self._clock.now() + _RELEASE_S
+        while used := {port: at for port, at in addresses.items() if taken(at)}:
+            if self._clock.now() > deadline:
+                port, at = next(iter(used.items()))
+                raise Invalid(f"ports.{port}", f"cannot listen on {at}: it is in use")
+            await self._clock.sleep(0.1)
 
     async def ready(
         self, credentials: grpc.ChannelCredentials | None = None, *, timeout_s: float = 30.0
@@ -279,6 +302,20 @@ class Supervisor:
             log.warning("etcd did not stop in time, killing it", pid=process.pid)
             process.kill()
             await process.wait()
+
+
+def taken(address: str) -> bool:
+    """Whether somebody listens on "host:port" already."""
+    host, _, port = address.rpartition(":")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        # What a member of ours left half closed is no hindrance: etcd sets this as well.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host.strip("[]"), int(port)))
+        except OSError as error:
+            return error.errno == errno.EADDRINUSE
+    return False
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,13 @@ import sys
 import textwrap
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hanse.clock import SystemClock
-from hanse.errors import NoLeader, Unavailable
+from hanse.errors import Invalid, NoLeader, Unavailable
 from hanse.store import Batch, KeyIs, KeyValue, Put, Relisted, Store, Txn
 from region.store.binary import Binary
 from region.store.client import opened
@@ -74,6 +75,17 @@ async def test_a_stopped_member_is_gone_and_its_data_are_there_when_it_is_starte
     async with running(binary, config) as member, opened([member.endpoint], clock=CLOCK) as store:
         assert await store.get("/kept") is not None
     assert config.data_dir.stat().st_mode & 0o777 == 0o700
+
+
+async def test_another_agents_etcd_is_never_taken_for_our_own(
+    binary: Binary, config: MemberConfig, tmp_path: Path, new_address: Address
+) -> None:
+    other = replace(config, data_dir=tmp_path / "other", peer_address=new_address())
+    async with running(binary, config):
+        intruder = Supervisor(binary, other, CLOCK)
+        with pytest.raises(Invalid, match=r"ports.etcd_client.*in use"):
+            await intruder.run()
+        assert intruder.starts == 0
 
 
 async def put_until_done(store: Store, key: str, value: bytes) -> None:
@@ -216,15 +228,33 @@ async def test_a_member_does_not_outlive_an_agent_that_is_killed(
 async def test_a_member_that_cannot_start_is_tried_again_and_its_reason_is_known(
     binary: Binary, config: MemberConfig
 ) -> None:
-    blocker = await asyncio.start_server(
-        lambda _reader, writer: writer.close(), *config.client_address.split(":")
-    )
+    config.data_dir.mkdir(mode=0o700)
+    hindrance = config.data_dir / "member"
+    hindrance.write_text("a file where etcd wants a folder")
     supervisor = Supervisor(binary, config, CLOCK)
     async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         task = group.create_task(supervisor.run())
         while supervisor.starts < 2:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
-        blocker.close()
-        await blocker.wait_closed()
+        assert "failed to create snapshot directory" in supervisor.last_words
+        hindrance.unlink()
         await supervisor.ready(timeout_s=30)
+        task.cancel()
+
+
+async def test_a_member_waits_until_the_one_before_it_lets_go_of_the_port(
+    binary: Binary, config: MemberConfig
+) -> None:
+    before = await asyncio.start_server(
+        lambda _reader, writer: writer.close(), *config.client_address.split(":")
+    )
+    supervisor = Supervisor(binary, config, CLOCK)
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        task = group.create_task(supervisor.run())
+        await asyncio.sleep(0)  # the supervisor's turn: it looks, and starts nothing
+        assert supervisor.starts == 0
+        before.close()
+        await before.wait_closed()
+        await supervisor.ready(timeout_s=30)
+        assert supervisor.starts == 1
         task.cancel()
