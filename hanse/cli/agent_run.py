@@ -309,6 +309,8 @@ class _Settled:
         await self._opened.wait()
         gc.collect()
         gc.freeze()
+        # Most of what lives long is not tracked: looking for cycles seldom is enough.
+        gc.set_threshold(50_000, 10, 10)
         await asyncio.Event().wait()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import posixpath
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
 from hanse.jobspec.schema import structures
@@ -131,7 +132,7 @@ _CSI_PLUGIN: _Json = {
 
 def canonical_job(job: Mapping[str, object]) -> dict[str, object]:
     """A filled-in copy."""
-    result: _Json = _complete("Job", copy.deepcopy(dict(job)))
+    result: _Json = _complete("Job", {key: _copied(value) for key, value in job.items()})
     _fill(result, _JOB, zero=("Type", "Namespace", "Region", "Priority"))
     _fill(result, {"Name": result["ID"]}, zero=("Name",))
     kind = result["Type"]
@@ -155,6 +156,15 @@ def canonical_job(job: Mapping[str, object]) -> dict[str, object]:
     return result
 
 
+def _copied(value: Any) -> Any:
+    """A copy of JSON; several times as fast as `copy.deepcopy`, which looks for cycles."""
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_copied(item) for item in value]
+    return value
+
+
 def _is(value: object) -> bool:
     return isinstance(value, dict)
 
@@ -164,26 +174,40 @@ def _all(value: object) -> Iterable[_Json]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
+@cache
+def _shape(name: str) -> tuple[_Json, tuple[tuple[str, str, str], ...]]:
+    """What a structure has where nothing is said, and its structures: key, name and shape."""
+    known = structures()
+    fields = [field for field in known[name].fields if field.api[0] != "."]
+    absent = {field.api: field.absent for field in fields if not field.omit_empty}
+    inner = tuple((f.api, f.kind, f.shape) for f in fields if f.kind in known)
+    return absent, inner
+
+
 def _complete(name: str, value: _Json) -> _Json:
     """All the keys of a structure, those of the structures in it too."""
-    known = structures()
-    for field in known[name].fields:
-        if field.api[0] == ".":
-            continue
-        inner = value.get(field.api)
+    absent, structs = _shape(name)
+    for key, nothing in absent.items():
+        if value.get(key) is None:
+            value[key] = nothing
+    for key, kind, shape in structs:
+        inner = value.get(key)
         if inner is None:
-            if not field.omit_empty:
-                value[field.api] = field.absent
-        elif field.kind in known:
-            if field.shape == "one" and isinstance(inner, dict):
-                _complete(field.kind, inner)
-            elif field.shape == "list":
-                for item in _all(inner):
-                    _complete(field.kind, item)
-            elif field.shape == "map" and isinstance(inner, dict):
-                for item in _all(list(inner.values())):
-                    _complete(field.kind, item)
+            continue
+        if shape == "one" and isinstance(inner, dict):
+            _complete(kind, inner)
+        elif shape == "list":
+            for item in _all(inner):
+                _complete(kind, item)
+        elif shape == "map" and isinstance(inner, dict):
+            for item in _all(list(inner.values())):
+                _complete(kind, item)
     return value
+
+
+def _own(value: object) -> object:
+    """The value, or a copy if it could be changed."""
+    return copy.copy(value) if isinstance(value, dict | list) else value
 
 
 def _fill(target: _Json, defaults: Mapping[str, object], *, zero: Iterable[str] = ()) -> None:
@@ -191,7 +215,7 @@ def _fill(target: _Json, defaults: Mapping[str, object], *, zero: Iterable[str] 
     for key, default in defaults.items():
         value = target.get(key)
         if value is None or (key in zero and value in ("", 0)):
-            target[key] = copy.copy(default)
+            target[key] = _own(default)
 
 
 def _merged(*layers: object) -> _Json:
@@ -201,7 +225,7 @@ def _merged(*layers: object) -> _Json:
         if isinstance(layer, dict):
             for key, value in layer.items():
                 if value is not None or key not in result:
-                    result[key] = copy.copy(value)
+                    result[key] = _own(value)
     return result
 
 
