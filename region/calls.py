@@ -7,7 +7,7 @@ cannot be guessed, and whoever opens an answer with it is the node that was aske
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -94,7 +94,7 @@ class Calls:
         body: bytes,
         inputs: AsyncIterator[bytes] | None,
         send: Send,
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """Ask a node and give the pieces of its answer. Close it (`aclosing`) to hang up.
 
         Raises Unavailable if the node does not take the call, or goes away; and what it says.

@@ -8,8 +8,10 @@ state, so a node is told of its own changes only and several in a row are one me
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from contextlib import aclosing
 from typing import Any, cast
 
 import grpc
@@ -38,6 +40,7 @@ from hanse.rpc.messages import (
 )
 from hanse.store import Put
 from hanse.structs.allocation import Allocation, AllocStatus
+from hanse.structs.ids import uuid_text
 from hanse.structs.job import Job
 from region.calls import Calls
 from region.nodes import drafts
@@ -123,7 +126,6 @@ class Sessions:
         self._servers = servers
         self._by_node: dict[str, Session] = {}
         self._opening = asyncio.Semaphore(_OPENING_MAX)
-        self._ids = writer.ids()
         self.calls = Calls(writer.clock)
         self._state.listen(self._heard)
 
@@ -164,14 +166,17 @@ class Sessions:
         method: str,
         body: bytes,
         inputs: AsyncIterator[bytes] | None = None,
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """Ask a node. Raises NotFound when it is not connected, and what `Calls.call` raises."""
         session = self._by_node.get(node_id)
         if session is None:
             raise NotFound("node", text="No path to node")
-        pieces = self.calls.call(node_id, self._ids.next(), method, body, inputs, session.send)
-        async for piece in pieces:
-            yield piece
+        # Whoever knows the id may answer, so it does not come from the region's own chance.
+        call_id = uuid_text(secrets.randbits(128))
+        pieces = self.calls.call(node_id, call_id, method, body, inputs, session.send)
+        async with aclosing(pieces):
+            async for piece in pieces:
+                yield piece
 
     # The state's side.
 
