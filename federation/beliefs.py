@@ -332,7 +332,8 @@ class Beliefs:
 
     # Exchanging everything.
 
-    def _state(self, *, join: bool) -> State:
+    def state(self, *, join: bool) -> State:
+        """Return all we know, to be exchanged."""
         mine = Entry(self.me, Status.LEFT if self.leaving else Status.ALIVE)
         known = self.roster.known
         others = [Entry(known[name], self.roster.status(name)) for name in sorted(known)]

@@ -9,7 +9,7 @@ of another federation is dropped unread.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -199,4 +199,18 @@ class StreamPong(Struct, frozen=True, array_like=True, tag=22):
     seq: Number
 
 
-StreamMessage = State | StreamPing | StreamPong
+class KeyringAsked(Struct, frozen=True, array_like=True, tag=23):
+    """An operator changes the keys everywhere, or lists them."""
+
+    change: Literal["list", "install", "use", "remove"]
+    key: Annotated[bytes, Meta(max_length=32)] = b""
+
+
+class KeyringTold(Struct, frozen=True, array_like=True, tag=24):
+    """The keys that a member has now, primary first, and what went wrong, if it did."""
+
+    keys: Annotated[tuple[Annotated[bytes, Meta(max_length=32)], ...], Meta(max_length=64)]
+    error: Annotated[str, Meta(max_length=1024)] = ""
+
+
+StreamMessage = State | StreamPing | StreamPong | KeyringAsked | KeyringTold

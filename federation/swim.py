@@ -184,10 +184,10 @@ class Swim(Beliefs):
                 self._on_start()
             case Join(addresses):
                 for address in addresses:
-                    self._out.append(Exchange(address, self._state(join=True)))
+                    self._out.append(Exchange(address, self.state(join=True)))
             case StateReceived(state, token):
                 if self._merge(state):
-                    self._out.append(Answer(token, self._state(join=False)))
+                    self._out.append(Answer(token, self.state(join=False)))
             case Exchanged(state):
                 self._merge(state)
             case StreamAnswered(seq):
@@ -361,13 +361,13 @@ class Swim(Beliefs):
         self._out.append(Send(alive.address, Packet(self.me.name, self.me.region, None, (claim,))))
         if self._now - self._revived >= _REVIVE_S:
             self._revived = self._now
-            self._out.append(Exchange(alive.address, self._state(join=False)))
+            self._out.append(Exchange(alive.address, self.state(join=False)))
 
     def _on_push_pull_due(self) -> None:
         again = rules.push_pull_every_s(self.profile, self.size)
         self._out.append(Wake(again, PushPullDue()))
         for name in self.roster.pick(1, lambda name: self.roster.status(name) is Status.ALIVE):
-            self._out.append(Exchange(self.roster.known[name].address, self._state(join=False)))
+            self._out.append(Exchange(self.roster.known[name].address, self.state(join=False)))
 
     def _on_reconnect_due(self) -> None:
         self._out.append(Wake(self.profile.reconnect_s, ReconnectDue()))
@@ -380,4 +380,4 @@ class Swim(Beliefs):
         # Together, all members try about one dead member each period for each that is dead.
         if dead and self.rng.random() < len(dead) / self.size:
             alive = self.roster.known[self.rng.choice(dead)]
-            self._out.append(Exchange(alive.address, self._state(join=False)))
+            self._out.append(Exchange(alive.address, self.state(join=False)))
