@@ -24,7 +24,7 @@ from hanse.config.addresses import advertised
 from hanse.config.model import AgentConfig
 from hanse.config.paths import cache_dir
 from hanse.driver import Driver, DriverContext
-from hanse.errors import HanseError
+from hanse.errors import HanseError, Invalid
 from hanse.log import LogSettings, get_logger, level_number, set_up
 from hanse.metrics import Metrics
 from hanse.service import Service, supervise
@@ -315,12 +315,20 @@ class _Settled:
 
 
 def load_drivers(config: AgentConfig, clock: Clock) -> dict[str, Driver]:
-    """Every driver that is installed; one that cannot be loaded is logged and left out."""
+    """Every driver that is installed; one that cannot be loaded is logged and left out.
+
+    Raises HanseError where the configuration of a driver is wrong, or names one that is not
+    installed: a job would wait for it for ever.
+    """
     from client.identity import node_identity, state_folder
 
     node_id = node_identity(state_folder(config)).node_id
     drivers: dict[str, Driver] = {}
-    for entry in entry_points(group=ENTRY_POINTS):
+    entries = entry_points(group=ENTRY_POINTS)
+    for name in sorted(config.plugins.keys() - entries.names):
+        known = ", ".join(sorted(entries.names))
+        raise Invalid(f'plugin "{name}"', f"no such driver is installed; there are {known}")
+    for entry in entries:
         folder = Path(config.data_dir) / "drivers" / entry.name
         context = DriverContext(
             config=config.plugins.get(entry.name, {}),
@@ -331,7 +339,7 @@ def load_drivers(config: AgentConfig, clock: Clock) -> dict[str, Driver]:
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             drivers[entry.name] = entry.load()(context)
-        except (ImportError, AttributeError, OSError, HanseError) as error:
+        except (ImportError, AttributeError, OSError) as error:
             log.warning("driver cannot be loaded", driver=entry.name, error=str(error))
     return drivers
 

@@ -48,7 +48,6 @@ def dev_defaults() -> Tree:
     return {
         "dev": True,
         "bind_addr": "127.0.0.1",
-        "enable_debug": True,
         "server": {"enabled": True},
         "client": {"enabled": True, "gc_interval_s": 600.0},
         "plugins": {"raw_exec": {"enabled": True}},
@@ -58,12 +57,13 @@ def dev_defaults() -> Tree:
 def check(config: AgentConfig) -> None:
     """Refuse what cannot work. Raises Invalid with the key."""
     if not (config.server.enabled or config.client.enabled):
-        raise Invalid("server, client", "at least one of server and client must be enabled")
+        raise Invalid("server, client", "enable one of them at least, or use -dev")
     if not config.dev and not config.data_dir:
         raise Invalid("data_dir", "is missing; it is where an agent keeps its state")
     if config.data_dir and not Path(config.data_dir).is_absolute():
         raise Invalid("data_dir", f"must be an absolute path, not {config.data_dir!r}")
     _check_quorum(config)
+    _check_limits(config)
     named = config.client.servers or config.client.join.retry_join
     if config.client.enabled and not (config.server.enabled or named):
         raise Invalid("client.servers", "a client without a server beside it needs addresses")
@@ -99,6 +99,26 @@ def _check_quorum(config: AgentConfig) -> None:
     for what in ("rpc", "etcd_client", "etcd_peer"):
         if not getattr(config.ports, what):
             raise Invalid(f"ports.{what}", "must be the same after a restart; 0 cannot be")
+
+
+def _check_limits(config: AgentConfig) -> None:
+    server, client = config.server, config.client
+    if not 1 <= server.job_default_priority <= server.job_max_priority:
+        raise Invalid(
+            "server.job_default_priority",
+            f"{server.job_default_priority} is not from 1 to {server.job_max_priority}",
+        )
+    low, high = client.min_dynamic_port, client.max_dynamic_port
+    if not 1 <= low <= high <= 65535:
+        raise Invalid("client.min_dynamic_port", f"no ports are from {low} to {high}")
+    spans = client.reserved.reserved_ports
+    for span in filter(None, spans.split(",")):
+        first, dash, last = span.strip().partition("-")
+        ends = (first, last if dash else first)
+        if not all(end.isdecimal() for end in ends) or not int(ends[0]) <= int(ends[1]) <= 65535:
+            raise Invalid(
+                "client.reserved.reserved_ports", f"{span.strip()!r} is no port and no range"
+            )
 
 
 def merge(tree: Tree, over: Mapping[str, Any]) -> None:
@@ -161,8 +181,12 @@ def _text(item: Item) -> str:
 
 def _number(item: Item) -> int:
     if isinstance(item.value, str) and item.value.lstrip("-").isdigit():
-        return int(item.value)
-    return cast("int", _plain(item, int, "a whole number"))
+        number = int(item.value)
+    else:
+        number = cast("int", _plain(item, int, "a whole number"))
+    if number < 0:
+        raise Invalid(item.where, f"{item.name} must not be negative")
+    return number
 
 
 def _bool(item: Item) -> bool:
@@ -272,6 +296,23 @@ def _later(tree: Tree, item: Item) -> None:
         raise Unsupported([f"{item.name} ({item.where})"])
 
 
+def _stands(*, on: bool) -> _Key:
+    """A switch of Nomad's that has one position here; the other one is refused by name."""
+
+    def put(tree: Tree, item: Item) -> None:
+        del tree
+        if _bool(item) is not on:
+            raise Unsupported([f"{item.name} = {str(not on).lower()} ({item.where})"])
+
+    return put
+
+
+def _nothing(tree: Tree, item: Item) -> None:
+    """A switch of Nomad's that switches what Hanse does not have: any position is right."""
+    del tree
+    _bool(item)
+
+
 _HOST_VOLUME: dict[str, _Key] = {"path": _to("path", _text), "read_only": _to("read_only", _bool)}
 
 _ADDRESSES: dict[str, _Key] = {name: _to(name, _text) for name in ("http", "rpc", "serf")}
@@ -321,7 +362,7 @@ _CLIENT: dict[str, _Key] = {
     "node_class": _to("node_class", _text),
     "node_pool": _to("node_pool", _text),
     "meta": _to("meta", _text_map),
-    "options": _to("options", _text_map),
+    "options": _later,
     "reserved": _block("reserved", _RESERVED),
     "host_volume": _host_volume,
     "network_interface": _to("network_interface", _text),
@@ -331,7 +372,7 @@ _CLIENT: dict[str, _Key] = {
     "min_dynamic_port": _to("min_dynamic_port", _number),
     "max_dynamic_port": _to("max_dynamic_port", _number),
     "max_kill_timeout": _to("max_kill_timeout_s", _seconds),
-    "no_host_uuid": _to("no_host_uuid", _bool),
+    "no_host_uuid": _stands(on=True),
     "gc_interval": _to("gc_interval_s", _seconds),
     "gc_max_allocs": _to("gc_max_allocs", _number),
     "server_join": _block("join", _JOIN),
@@ -344,9 +385,9 @@ _CLIENT: dict[str, _Key] = {
 _TELEMETRY: dict[str, _Key] = {
     "prometheus_metrics": _to("prometheus_metrics", _bool),
     "collection_interval": _to("collection_interval_s", _seconds),
-    "publish_allocation_metrics": _to("publish_allocation_metrics", _bool),
-    "publish_node_metrics": _to("publish_node_metrics", _bool),
-    "disable_hostname": _to("disable_hostname", _bool),
+    "publish_allocation_metrics": _stands(on=False),
+    "publish_node_metrics": _stands(on=False),
+    "disable_hostname": _nothing,
 }
 
 _LIMITS: dict[str, _Key] = {
@@ -357,8 +398,7 @@ _LIMITS: dict[str, _Key] = {
 
 #: Blocks and keys of Nomad's that come later: refused by name unless switched off.
 _NOT_YET = (
-    "acl audit autopilot consul keyring reporting sentinel tls ui vault plugin_dir "
-    "enable_syslog disable_update_check"
+    "acl audit autopilot consul keyring reporting sentinel tls ui vault plugin_dir enable_syslog"
 ).split()
 
 _TOP: dict[str, _Key] = {
@@ -380,10 +420,11 @@ _TOP: dict[str, _Key] = {
     "plugin": _plugin,
     "log_level": _to("log_level", _text),
     "log_json": _to("log_json", _bool),
-    "log_file": _to("log_file", _text),
-    "enable_debug": _to("enable_debug", _bool),
-    "leave_on_interrupt": _to("leave_on_interrupt", _bool),
-    "leave_on_terminate": _to("leave_on_terminate", _bool),
+    "log_file": _later,
+    "enable_debug": _stands(on=False),
+    "leave_on_interrupt": _stands(on=False),
+    "leave_on_terminate": _stands(on=False),
     "http_api_response_headers": _to("http_api_response_headers", _text_map),
+    "disable_update_check": _nothing,
     **dict.fromkeys(_NOT_YET, _later),
 }

@@ -91,7 +91,6 @@ class ClientConfig(msgspec.Struct, frozen=True, kw_only=True):
     node_class: str = ""
     node_pool: str = "default"
     meta: dict[str, str] = {}
-    options: dict[str, str] = {}
     reserved: Reserved = Reserved()
     host_volumes: tuple[HostVolume, ...] = ()
     network_interface: str = ""
@@ -101,7 +100,6 @@ class ClientConfig(msgspec.Struct, frozen=True, kw_only=True):
     min_dynamic_port: int = 20000
     max_dynamic_port: int = 32000
     max_kill_timeout_s: float = 30.0
-    no_host_uuid: bool = True
     gc_interval_s: float = 60.0
     gc_max_allocs: int = 50
 
@@ -111,9 +109,6 @@ class Telemetry(msgspec.Struct, frozen=True, kw_only=True):
 
     prometheus_metrics: bool = True
     collection_interval_s: float = 1.0
-    publish_allocation_metrics: bool = False
-    publish_node_metrics: bool = False
-    disable_hostname: bool = False
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,10 +140,6 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
     plugins: dict[str, dict[str, object]] = {}
     log_level: str = "INFO"
     log_json: bool = False
-    log_file: str = ""
-    enable_debug: bool = False
-    leave_on_interrupt: bool = False
-    leave_on_terminate: bool = False
     http_api_response_headers: dict[str, str] = {}
     #: Files that were read, in order.
     files: tuple[str, ...] = ()

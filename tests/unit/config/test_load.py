@@ -8,6 +8,7 @@ import pytest
 
 from hanse.config.hcl import read_text
 from hanse.config.load import load, read_tree
+from hanse.config.model import AgentConfig, ClientConfig, Limits, ServerConfig, Telemetry
 from hanse.errors import HanseError, Invalid
 
 FULL = """
@@ -29,7 +30,6 @@ client {
     size = 5
     ssd  = true
   }
-  options = { "driver.allow" = "docker" }
   reserved { cpu = 500 }
   host_volume "data" {
     path      = "/srv/data"
@@ -62,7 +62,6 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
     )
     assert config.server.heartbeat_ttl_s == 20.0
     assert config.client.meta == {"rack": "r1", "size": "5", "ssd": "true"}
-    assert config.client.options == {"driver.allow": "docker"}
     assert config.client.host_volumes[0].path == "/srv/data"
     assert config.plugins["docker"] == {"volumes": {"enabled": True}, "allow_caps": ["chown"]}
 
@@ -105,6 +104,12 @@ def test_dev_needs_nothing_and_stays_on_loopback() -> None:
         ("a = {", "f.hcl:1: the file ends inside"),
         ("a = = 1", "f.hcl:1: syntax error at column 5"),
         ("acl { enabled = true }", "not supported yet: acl (f.hcl:1)"),
+        ('log_file = "/var/log/x"', "not supported yet: log_file (f.hcl:1)"),
+        ('client {\n options = { "a" = "b" }\n}', "not supported yet: options (f.hcl:2)"),
+        ("leave_on_terminate = true", "not supported yet: leave_on_terminate = true (f.hcl:1)"),
+        ("telemetry { publish_node_metrics = true }", "publish_node_metrics = true (f.hcl:1)"),
+        ("client { no_host_uuid = false }", "no_host_uuid = false (f.hcl:1)"),
+        ("server { job_max_count = -1 }", "f.hcl:1: job_max_count must not be negative"),
         ("x " + "[" * 5000, "nested deeper"),
     ],
 )
@@ -116,6 +121,24 @@ def test_what_is_wrong_is_said_with_its_place(text: str, message: str) -> None:
 
 def test_what_is_switched_off_is_not_refused() -> None:
     assert read_tree(read_text("acl { enabled = false }", "f.hcl")) == {}
+    assert read_tree(read_text("leave_on_terminate = false", "f.hcl")) == {}
+    assert read_tree(read_text("disable_update_check = true", "f.hcl")) == {}
+
+
+def test_every_key_that_is_read_is_used_somewhere() -> None:
+    """A key that is taken and does nothing is a promise broken in silence."""
+    repo = Path(__file__).parents[3]
+    code = "".join(
+        path.read_text()
+        for folder in ("hanse", "region", "client")
+        for path in (repo / folder).rglob("*.py")
+        if "config" not in path.parent.name
+    )
+    read = [
+        *AgentConfig.__struct_fields__, *ServerConfig.__struct_fields__,
+        *ClientConfig.__struct_fields__, *Telemetry.__struct_fields__, *Limits.__struct_fields__,
+    ]  # fmt: skip
+    assert [name for name in read if f".{name}" not in code] == []
 
 
 @pytest.mark.parametrize(
@@ -128,13 +151,20 @@ def test_what_is_switched_off_is_not_refused() -> None:
         ({"server": {"enabled": True}, "data_dir": "/x", "log_level": "LOUD"}, "log_level"),
         ({"server": {"enabled": True}, "data_dir": "/x", "ports": {"rpc": 70000}}, "ports.rpc"),
         ({"server": {"enabled": True}, "data_dir": "/x", "region": "a b"}, "region"),
+        ({"server": {"job_default_priority": 500}}, "server.job_default_priority"),
+        (
+            {"client": {"min_dynamic_port": 30000, "max_dynamic_port": 20000}},
+            "client.min_dynamic_port",
+        ),
+        ({"client": {"reserved": {"reserved_ports": "22,a-b"}}}, "client.reserved.reserved_ports"),
+        ({"client": {"reserved": {"reserved_ports": "9-7"}}}, "client.reserved.reserved_ports"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_starts(
     flags: dict[str, object], where: str
 ) -> None:
     with pytest.raises(Invalid) as caught:
-        load([], flags)
+        load([], flags, dev=where.startswith(("server.job", "client.m", "client.r")))
     assert caught.value.where == where
 
 
