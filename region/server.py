@@ -264,7 +264,11 @@ class Region:
         """Say what registering a job would do. Raises Invalid, Unsupported."""
         broker = self.broker
         capacity = broker.capacity if broker is not None else self._followed_capacity()
-        return plans.plan(self._writer, capacity.view(), job, self._rules, diff=diff)
+        run = plans.prepare(self._writer, capacity.view(), job, self._rules)
+        if self._executor is None:
+            return plans.finish(run, diff=diff)
+        # Not in the broker's thread: nobody's real work waits for what others try out.
+        return await asyncio.to_thread(plans.finish, run, diff=diff)
 
     async def set_job_stable(self, namespace: str, job_id: str, version: int, stable: bool) -> int:
         """Mark a version as one to go back to, or not; gives the index. Raises NotFound."""

@@ -8,6 +8,7 @@ lists without names (constraints, spreads) by content.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Literal, TypeVar
 
 import msgspec
@@ -159,17 +160,23 @@ def _struct(
     some = new if new is not None else old
     fields: list[FieldDiff] = []
     objects: list[ObjectDiff] = []
-    for field in msgspec.structs.fields(some) if some is not None else ():
-        if field.encode_name in skipped:
+    for name, encoded in _names(type(some)) if some is not None else ():
+        if encoded in skipped:
             continue
-        before = getattr(old, field.name) if old is not None else None
-        after = getattr(new, field.name) if new is not None else None
+        before = getattr(old, name) if old is not None else None
+        after = getattr(new, name) if new is not None else None
         if before != after:
-            _compare(field.encode_name, before, after, fields, objects)
+            _compare(encoded, before, after, fields, objects)
     return (
         tuple(sorted(fields, key=lambda f: f.name)),
         tuple(sorted(objects, key=lambda o: o.name)),
     )
+
+
+@cache
+def _names(kind: type[msgspec.Struct]) -> tuple[tuple[str, str], ...]:
+    """A struct's fields by their names here and in JSON; finding out takes a while."""
+    return tuple((field.name, field.encode_name) for field in msgspec.structs.fields(kind))
 
 
 def _compare(
@@ -215,8 +222,9 @@ def _list(
 ) -> None:
     singular = _SINGULAR.get(name, name)
     if all(isinstance(item, str) for item in (*old, *new)):
-        fields = [_field(name, str(item), "") for item in old if item not in new]
-        fields += [_field(name, "", str(item)) for item in new if item not in old]
+        gone, come = set(old), set(new)
+        fields = [_field(name, str(item), "") for item in old if item not in come]
+        fields += [_field(name, "", str(item)) for item in new if item not in gone]
         if fields:
             kind = _kind(old or None, new or None, changed=True)
             objects.append(ObjectDiff(type=kind, name=name, fields=tuple(fields)))

@@ -23,6 +23,11 @@ OPERANDS = frozenset(
 )
 _AFFINITY_OPERANDS = OPERANDS - {"is_set", "is_not_set", "distinct_hosts", "distinct_property"}
 _NAME_BYTES_MAX = 128
+#: Of a whole job; each rule is tried on each node.
+_RULES_MAX = 10_000
+_REGEXPS_MAX = 100
+#: Of a group.
+_PORTS_MAX = 1000
 #: What a terminal obeys, or what turns round the direction of the text after it.
 _CONTROLS = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]"
@@ -46,6 +51,9 @@ def problems_of(
     job: Job, limits: Limits, *, region: str, check: DriverCheck | None = None
 ) -> list[str]:
     """Everything that is wrong with a job; nothing if it is right."""
+    found = list(_amount(job))
+    if found:
+        return found
     found = list(_job(job, limits, region))
     names = Counter(group.name for group in job.task_groups)
     found += [f'group "{name}" is defined {n} times' for name, n in names.items() if n > 1]
@@ -77,6 +85,24 @@ def warnings_of(job: Job) -> tuple[str, ...]:
             if task.resources is not None and task.resources.memory_max_mb > 0
         ]
     return tuple(found)
+
+
+def _amount(job: Job) -> Iterator[str]:
+    """Refuse what the scheduler would be busy with for more than a moment."""
+    rules: list[Constraint | Affinity] = [*job.constraints, *job.affinities]
+    for group in job.task_groups:
+        rules += [*group.constraints, *group.affinities]
+        for task in group.tasks:
+            rules += [*task.constraints, *task.affinities]
+    if len(rules) > _RULES_MAX:
+        yield f"{len(rules)} constraints and affinities; at most {_RULES_MAX} are allowed"
+    patterns = {rule.r_target for rule in rules if rule.operand == "regexp"}
+    if len(patterns) > _REGEXPS_MAX:
+        yield f"{len(patterns)} different regexp constraints; at most {_REGEXPS_MAX} are allowed"
+    for group in job.task_groups:
+        ports = sum(len(n.dynamic_ports) + len(n.reserved_ports) for n in group.networks)
+        if ports > _PORTS_MAX:
+            yield f'group "{group.name}": {ports} ports; at most {_PORTS_MAX} are allowed'
 
 
 def _job(job: Job, limits: Limits, region: str) -> Iterator[str]:

@@ -138,6 +138,12 @@ BAD_JOBS: dict[str, tuple[dict[str, Any], str]] = {
         task_of(Artifacts=[{"GetterSource": "file:///etc/passwd", "RelativeDest": ".."}]),
         "not supported yet",
     ),
+    "many rules": (job_of(Constraints=rule("=", "linux") * 20_000), "constraints"),
+    "many regexps": (job_of(Constraints=[rule("regexp", str(n))[0] for n in range(200)]), "regexp"),
+    "many ports": (
+        group_of(Networks=[{"DynamicPorts": [{"Label": f"p{n}"} for n in range(2000)]}]),
+        "ports",
+    ),
     "many groups": (job_of(TaskGroups=[group_of()["TaskGroups"][0]] * 3000), "groups"),
 }
 
@@ -310,6 +316,23 @@ def test_a_regular_expression_that_others_backtrack_in_is_answered_at_once(agent
     )
     assert done["FailedTGAllocs"]["g"]["NodesFiltered"] == 1
     agent.request("DELETE", "/v1/job/bad-regexp?purge=true")
+
+
+def test_a_large_dry_run_holds_up_nobody(agent: Agent) -> None:
+    group = group_of()["TaskGroups"][0]
+    groups = [{**group, "Name": f"g{n}", "Count": 20} for n in range(1900)]
+    body = {"Job": job_of(TaskGroups=groups, Datacenters=["nowhere"]), "Diff": True}
+    with closing(http.client.HTTPConnection("127.0.0.1", agent.ports["http"])) as connection:
+        connection.request("PUT", "/v1/job/bad/plan", json.dumps(body).encode())
+        slowest_s = 0.0
+        for _ in range(50):
+            began = time.monotonic()
+            assert agent.get("/v1/jobs").status == 200
+            slowest_s = max(slowest_s, time.monotonic() - began)
+        assert slowest_s < 1.5
+        answer = connection.getresponse()
+        assert answer.status == 200
+        assert len(json.loads(answer.read())["Diff"]["TaskGroups"]) == 1900
 
 
 LINKS = r"""
