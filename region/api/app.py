@@ -145,7 +145,7 @@ class Api:
             headers["X-Nomad-NextToken"] = answer.next_token
 
     async def _body(self, request: web.Request) -> bytes:
-        limit = min(self._config.limits.http_body_bytes_max, BODY_BYTES_MAX)
+        limit = body_bytes_max(self._config)
         if request.content_length is not None and request.content_length > limit:
             raise TooLarge("request body", size=request.content_length, size_max=limit)
         try:
@@ -202,11 +202,15 @@ def _by_name(values: object) -> Mapping[str, Sequence[str]]:
     return found
 
 
+def body_bytes_max(config: AgentConfig) -> int:
+    """How large a request's body may be."""
+    return min(config.limits.http_body_bytes_max, BODY_BYTES_MAX)
+
+
 def build_app(region: RegionPort, agent: AgentInfo, *, config: AgentConfig) -> web.Application:
     """The HTTP API as an application of aiohttp's server."""
     api = Api(region, agent, config)
-    limit = min(config.limits.http_body_bytes_max, BODY_BYTES_MAX)
-    app = web.Application(client_max_size=limit)
+    app = web.Application(client_max_size=body_bytes_max(config))
     app[API] = api
     app.router.add_route("*", r"/{path:[\s\S]*}", api.handle)
     return app

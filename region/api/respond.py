@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
+from http import HTTPStatus
 
 import msgspec
-from aiohttp import web
+from aiohttp import ClientConnectionResetError, HttpVersion11, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.helpers import rfc822_formatted_time
 from multidict import CIMultiDict
 
 from region.api.endpoint import Answer, off_loop
@@ -102,8 +105,61 @@ async def send(
         headers["Content-Encoding"] = "gzip"
     if size <= WHOLE_BYTES_MAX or request.method == "HEAD":
         body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        return web.Response(status=answer.status, body=body, headers=headers)
+        return _plain(request, answer.status, headers, body) or web.Response(
+            status=answer.status, body=body, headers=headers
+        )
     return await _send_pieces(request, answer.status, pieces, size, headers)
+
+
+class Plain(web.StreamResponse):
+    """A small response, written at once: what aiohttp's own does in half a dozen steps.
+
+    A thousand blocking queries that wake together wait for each other's steps.
+    """
+
+    def __init__(self, status: int, data: bytes) -> None:
+        """`data` is all of it, the head too. The connection is kept."""
+        super().__init__(status=status)
+        self._keep_alive = True
+        self._data = data
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """Write it. Raises ClientConnectionResetError when nobody is there any more."""
+        transport = request.transport
+        if transport is None or transport.is_closing():
+            raise ClientConnectionResetError("Cannot write to closing transport")
+        transport.write(self._data)
+        self._eof_sent = True
+        return None
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Nothing is left to be written."""
+
+
+def _plain(
+    request: web.Request, status: int, headers: CIMultiDict[str], body: bytes
+) -> Plain | None:
+    """The usual case in short: success, of HTTP/1.1, to somebody who stays and reads.
+
+    None when it is another case, which is left to aiohttp.
+    """
+    if (
+        status != HTTPStatus.OK
+        or request.version != HttpVersion11
+        or request.method == "HEAD"
+        or not request.keep_alive
+        or request.protocol.writing_paused
+    ):
+        return None
+    lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
+    text = "".join(lines)
+    if text.count("\n") != len(lines) or text.count("\r") != len(lines) or "\0" in text:
+        return None
+    head = (
+        f"HTTP/1.1 200 OK\r\n{text}Content-Length: {len(body)}\r\n"
+        f"Date: {rfc822_formatted_time()}\r\n\r\n"
+    )
+    return Plain(status, head.encode("utf-8") + body)
 
 
 async def _send_pieces(

@@ -11,17 +11,17 @@ import asyncio
 import socket
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import structlog
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from aiohttp.web_protocol import RequestHandler
 
 from hanse.clock import Clock
 from hanse.config.model import AgentConfig
 from hanse.errors import Invalid
 from region.api.agent import AgentInfo
-from region.api.app import build_app
+from region.api.app import Api, body_bytes_max
 from region.api.ports import RegionPort
 from region.api.respond import base_headers
 
@@ -173,7 +173,7 @@ class HttpService:
         self, region: RegionPort, agent: AgentInfo, config: AgentConfig, clock: Clock
     ) -> None:
         """Nothing listens until `run`."""
-        self._app = build_app(region, agent, config=config)
+        self._handle = Api(region, agent, config).handle
         self._config = config
         self._clock = clock
         self._limiter = Limiter(per_client=config.limits.http_max_conns_per_client)
@@ -209,11 +209,20 @@ class HttpService:
     async def run(self) -> None:
         """Serve until cancelled; then let requests end, for a short time."""
         self.bind()
-        runner = web.AppRunner(self._app, handler_cancellation=True, access_log=None)
-        await runner.setup()
-        server = runner.server
-        assert server is not None, "the runner is set up"
         loop = asyncio.get_running_loop()
+        body_max = body_bytes_max(self._config)
+
+        def make_request(
+            message: Any, payload: Any, protocol: Any, writer: Any, task: Any
+        ) -> web.Request:
+            return web.Request(
+                message, payload, protocol, writer, task, loop, client_max_size=body_max
+            )
+
+        # Not an application of aiohttp's: its router would look for the one route there is.
+        server = web.Server(
+            self._answer, request_factory=cast("Any", make_request), handler_cancellation=True
+        )
 
         def connection() -> GuardedHandler:
             return GuardedHandler(
@@ -240,7 +249,16 @@ class HttpService:
             self._close_sockets()
             server.pre_shutdown()
             await server.shutdown(SHUTDOWN_S)
-            await runner.cleanup()
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        assert isinstance(request, web.Request)
+        if "Expect" in request.headers and request.version == HttpVersion11:
+            if request.headers["Expect"].lower() != "100-continue":
+                raise web.HTTPExpectationFailed(headers=base_headers({}))
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            # What follows is the response's, and begins with its head.
+            request.writer.output_size = 0
+        return await self._handle(request)
 
     def _close_sockets(self) -> None:
         for bound in self._sockets:
