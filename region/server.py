@@ -318,7 +318,9 @@ class Region:
         self, deployment_id: str, healthy: Sequence[str], unhealthy: Sequence[str]
     ) -> DeploymentUpdateResponse:
         """Say which allocations of a deployment are well. Raises NotFound, Invalid."""
-        return await deployments.set_health(self._writer, deployment_id, healthy, unhealthy)
+        return await deployments.set_health(
+            self._writer, deployment_id, healthy, unhealthy, self._history
+        )
 
     # Nodes.
 

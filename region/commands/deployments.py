@@ -17,6 +17,8 @@ from region.deploy import decide, drafts
 from region.state.state import State
 from region.writer import Draft, Writer
 
+_GO_ON = decide.Decision(evaluate=True)
+
 
 async def fail(writer: Writer, deployment_id: str, history: History) -> DeploymentUpdateResponse:
     """Give a deployment up, and with auto_revert go back. Raises NotFound, Invalid."""
@@ -72,19 +74,26 @@ async def promote(
 
 
 async def set_health(
-    writer: Writer, deployment_id: str, healthy: Sequence[str], unhealthy: Sequence[str]
+    writer: Writer,
+    deployment_id: str,
+    healthy: Sequence[str],
+    unhealthy: Sequence[str],
+    history: History,
 ) -> DeploymentUpdateResponse:
-    """Say which allocations of a deployment are well. Raises NotFound, Invalid."""
-    ids = writer.ids()
-    eval_id = ids.next()
+    """Say which allocations of a deployment are well; one that is not makes it fail.
 
-    def draft() -> Draft[None]:
+    Raises NotFound, Invalid.
+    """
+    ids = writer.ids()
+
+    def draft() -> Draft[tuple[str, int | None]]:
         state, now_ns = writer.state, writer.clock.wall_ns()
         refused = "can't set health of allocations for a terminal deployment"
         deployment = active(state, deployment_id, refused)
         if not healthy and not unhealthy:
             raise Invalid("", "must specify at least one healthy/unhealthy allocation ID")
         changes: list[AllocChange] = []
+        failing: list[str] = []
         for well, alloc_ids in ((True, healthy), (False, unhealthy)):
             for alloc_id in alloc_ids:
                 alloc = state.allocation(alloc_id)
@@ -93,12 +102,16 @@ async def set_health(
                 if alloc.deployment_id != deployment_id:
                     raise Invalid("", f'alloc "{alloc_id}" is not part of the deployment')
                 changes.append(AllocChange(alloc_id=alloc_id, healthy=well))
-        writes = [*put_changes(state.keys, ids, changes, now_ns)]
-        writes.append(_evaluation(state, deployment, eval_id, now_ns))
-        return Draft((), tuple(writes), state.keys.evaluation(eval_id), None)
+                failing += () if well else (alloc.group,)
+        facts = drafts.facts_of(state, deployment, now_ns)
+        decision = decide.failed(facts, decide.UNHEALTHY, failing) if failing else _GO_ON
+        made = drafts.decided(writer, facts, decision, ids, history)
+        writes = (*put_changes(state.keys, ids, changes, now_ns), *made.writes)
+        to = decision.revert_to.version if decision.revert_to is not None else None
+        return Draft(made.compares, writes, made.marker, (made.result, to))
 
-    _, revision = await writer.write(draft)
-    return _answer(eval_id, revision)
+    (eval_id, reverted_to), revision = await writer.write(draft)
+    return _answer(eval_id, revision, reverted_to)
 
 
 def active(state: State, deployment_id: str, refused: str) -> Deployment:

@@ -98,6 +98,42 @@ def test_a_batch_job_can_be_registered_as_it_was_read(agent: Agent) -> None:
     assert again["JobModifyIndex"] == stored["JobModifyIndex"]
 
 
+def test_an_allocation_that_is_called_unhealthy_makes_its_deployment_fail(agent: Agent) -> None:
+    job = raw_exec_job("compat-health", "exec sleep 1000")
+    job["Update"] = {"HealthCheck": "manual", "AutoRevert": True}
+
+    def deployed(version: int, healthy: bool) -> Any:
+        alloc = eventually(
+            "the allocation",
+            lambda: next(
+                (
+                    found
+                    for found in agent.running("compat-health", 1)
+                    if found["JobVersion"] == version
+                ),
+                None,
+            ),
+        )
+        deployment = agent.get("/v1/job/compat-health/deployment").json()["ID"]
+        which = "HealthyAllocationIDs" if healthy else "UnhealthyAllocationIDs"
+        body = {"DeploymentID": deployment, which: [alloc["ID"]]}
+        answer = agent.put(f"/v1/deployment/allocation-health/{deployment}", body).json()
+        return answer, f"/v1/deployment/{deployment}"
+
+    agent.run_job(job)
+    answer, path = deployed(0, healthy=True)
+    assert answer["RevertedJobVersion"] is None
+    eventually("success", lambda: agent.get(path).json()["Status"] == "successful")
+    job["TaskGroups"][0]["Tasks"][0]["Env"] = {"A": "1"}
+    agent.run_job(job)
+    answer, path = deployed(1, healthy=False)
+    assert answer["RevertedJobVersion"] == 0
+    failed = agent.get(path).json()
+    assert failed["Status"] == "failed"
+    assert failed["StatusDescription"].startswith("Failed due to unhealthy allocations")
+    assert agent.get("/v1/job/compat-health").json()["Version"] == 2
+
+
 def test_an_eval_priority_of_zero_is_no_priority(agent: Agent) -> None:
     agent.run_job(raw_exec_job("compat-zero", "exec sleep 1000", count=0))
     stopped = agent.request("DELETE", "/v1/job/compat-zero?eval_priority=0").json()
