@@ -33,6 +33,7 @@ _ASKED_MAX = 1024
 #: What opinions may take of a packet. With more regions, those that are not heard go first.
 _OPINIONS_BYTES_MAX = 900
 _OPINION_BYTES = 24
+_AWAY = frozenset({Verdict.UNREACHABLE, Verdict.LOST})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +100,8 @@ class RegionWatch:
         if packet.sender in self.members.roster.known and packet.region in self._unheard:
             self._unheard.discard(packet.region)
             done += self._tell_at_home()
-        if done:
+        if any(judgement.verdict in _AWAY for judgement in self.judgements.values()):
+            # What anybody says may bring it back; the next look would be a second late.
             done += self._judge()
         return done
 

@@ -38,7 +38,7 @@ def cut_off(pool: Pool, region: str) -> tuple[list[str], list[str]]:
 @pytest.mark.parametrize("loss", [0.0, 0.05, 0.1])
 def test_loss_makes_no_region_lost_or_unreachable(loss: float) -> None:
     pool = federation(4, loss=loss)
-    pool.world.run_until(200.0)
+    pool.world.run_until(150.0)
     assert {verdict for _, _, _, verdict in pool.verdicts} <= {Verdict.ALIVE, Verdict.DEGRADED}
     for region in REGIONS:
         assert pool.say(region, pool.members) <= {Verdict.ALIVE, Verdict.DEGRADED}
@@ -63,7 +63,7 @@ def test_a_region_cut_off_is_lost_to_the_others_in_ten_seconds(seed: int) -> Non
     assert pool.deaths() == [], "the verdict does not wait for deaths"
 
 
-@pytest.mark.parametrize("away_s", [12.0, 120.0])
+@pytest.mark.parametrize("away_s", [12.0, 60.0])
 @pytest.mark.parametrize("seed", range(4))
 def test_after_a_cut_all_agree_within_seconds(seed: int, away_s: float) -> None:
     pool = federation(seed)

@@ -25,6 +25,7 @@ from federation.events import (
     Received,
     ReconnectDue,
     Refuted,
+    RegionTaken,
     RelayOverdue,
     Send,
     SetTags,
@@ -432,3 +433,39 @@ def test_more_tags_than_a_packet_holds_are_refused_and_nothing_changes() -> None
 )
 def test_what_belongs_to_nothing_present_changes_nothing(event: Input) -> None:
     assert knowing("bergen").handle(event, 1.0) == []
+
+
+def test_a_state_that_would_mix_two_clusters_of_one_region_is_refused_whole() -> None:
+    swim = Swim(alive("lubeck", region="north", cluster="one"), Random(0), LAN)
+    entries = (
+        Entry(alive("bergen", region="west", cluster="three"), Status.ALIVE),
+        Entry(alive("impostor", region="north", cluster="two"), Status.ALIVE),
+    )
+    effects = swim.handle(StateReceived(State("bergen", "west", True, entries), 5), 1.0)
+    assert effects == [RegionTaken("north", "impostor", ("impostor", 4648))]
+    assert [m.alive.name for m in swim.members()] == ["lubeck"]
+    # Without the impostor it is welcome, and gets its answer.
+    welcome = StateReceived(State("bergen", "west", True, entries[:1]), 6)
+    assert any(isinstance(effect, Answer) for effect in swim.handle(welcome, 2.0))
+    assert [m.alive.name for m in swim.members()] == ["bergen", "lubeck"]
+
+
+def test_a_regions_name_is_free_once_its_servers_have_left() -> None:
+    swim = knowing()
+    old = alive("old", region="north", cluster="one")
+    new = alive("new", region="north", cluster="two")
+    swim.roster.put(old, Status.DEAD, 0.0)
+    assert swim.handle(heard("x", None, new), 1.0) == [RegionTaken("north", "new", ("new", 4648))]
+    swim.handle(ForceLeave("old"), 2.0)
+    swim.handle(heard("x", None, new), 3.0)
+    assert swim.roster.status("new") is Status.ALIVE
+
+
+def test_a_member_does_not_move_to_a_region_whose_name_is_taken() -> None:
+    swim = Swim(alive("lubeck", region="north", cluster="one"), Random(0), LAN)
+    swim.roster.put(alive("bergen", 1, region="west", cluster="two"), Status.ALIVE, 0.0)
+    moved = alive("bergen", 2, region="north", cluster="two")
+    assert swim.handle(heard("bergen", None, moved), 1.0) == [
+        RegionTaken("north", "bergen", ("bergen", 4648))
+    ]
+    assert swim.roster.known["bergen"].region == "west"
