@@ -27,7 +27,8 @@ class Cache(socketserver.StreamRequestHandler):
 
 
 def address(label: str) -> tuple[str, int]:
-    return os.environ[f"NOMAD_IP_{label}"], int(os.environ[f"NOMAD_PORT_{label}"])
+    # The host's port: with a `to` in the job, NOMAD_PORT_ is the one inside a container.
+    return os.environ[f"NOMAD_HOST_IP_{label}"], int(os.environ[f"NOMAD_HOST_PORT_{label}"])
 
 
 def main() -> None:
