@@ -65,8 +65,10 @@ from hanse.errors import HanseError, Invalid, Unavailable
 
 log = structlog.get_logger(__name__)
 
-#: Streams served and opened at one time; more are closed unread and not opened.
-STREAMS_MAX = 128
+#: Streams opened, and served, at one time; more are not opened, or closed unread.
+STREAMS_MAX = 64
+#: Of those served, so many of one address, so that one stranger cannot have them all.
+STREAMS_OF_ONE_MAX = 16
 #: What one exchange may take, from connecting to the last byte.
 STREAM_S = 10.0
 _LENGTH_BYTES = 4
@@ -159,6 +161,7 @@ class Gossip:
         self._answers: dict[int, State] = {}
         self._tokens = 0
         self._open = 0
+        self._serving: Counter[str] = Counter()
         self._departed = asyncio.Event()
         self._group: asyncio.TaskGroup | None = None
         self._transport: asyncio.DatagramTransport | None = None
@@ -176,6 +179,11 @@ class Gossip:
     def dropped(self) -> Counter[Drop]:
         """What came and was thrown away, by reason."""
         return self._codec.dropped
+
+    @property
+    def serving(self) -> int:
+        """How many streams of others are open."""
+        return self._serving.total()
 
     def members(self) -> Iterator[Member]:
         """Return all members, ourselves included, by name."""
@@ -388,10 +396,12 @@ class Gossip:
         return answer
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        host = str((writer.get_extra_info("peername") or ("",))[0])
         try:
-            if self._open >= STREAMS_MAX or self._group is None:
+            if self._serving.total() >= STREAMS_MAX or self._serving[host] >= STREAMS_OF_ONE_MAX:
+                self.unsent["too many streams"] += 1
                 return
-            self._open += 1
+            self._serving[host] += 1
             try:
                 async with asyncio.timeout(STREAM_S):
                     asked = self._codec.open_stream(await _read(reader))
@@ -399,7 +409,9 @@ class Gossip:
                     if answer is not None:
                         await _write(writer, self._codec.seal_stream(answer))
             finally:
-                self._open -= 1
+                self._serving[host] -= 1
+                if not self._serving[host]:
+                    del self._serving[host]
         except (OSError, TimeoutError, EOFError, ValueError):
             self.unsent["stream broken"] += 1
         finally:

@@ -49,9 +49,10 @@ _COUNTER_MAX = 2**32 - 1
 OVERHEAD_BYTES = _HEADER.size + _TAG_BYTES
 #: Larger datagrams are not looked at; profiles stay below.
 DATAGRAM_BYTES_MAX = 2048
-#: 10,000 members with 900 bytes each.
-STREAM_BYTES_MAX = 16 * 2**20
-_PLAIN_BYTES_MAX = {False: 16 * 1024, True: 2 * STREAM_BYTES_MAX}
+#: Several thousand members, compressed. A stranger can make us hold as much for each stream.
+STREAM_BYTES_MAX = 2 * 2**20
+#: 20,000 members with 800 bytes each; their tags are much alike.
+_PLAIN_BYTES_MAX = {False: 16 * 1024, True: 16 * 2**20}
 #: Below, there is nothing to gain.
 _COMPRESS_FROM_BYTES = 512
 

@@ -13,7 +13,7 @@ from random import Random
 
 import pytest
 
-from federation.agent import Gossip, GossipSettings, StreamFailed, open_gossip
+from federation.agent import STREAMS_OF_ONE_MAX, Gossip, GossipSettings, StreamFailed, open_gossip
 from federation.codec import Drop
 from federation.events import Changed, Verdicts
 from federation.keyring import Keyring
@@ -223,3 +223,19 @@ async def test_nobody_at_an_address_is_told_and_a_taken_port_refused() -> None:
             made.start("b", port=first.address[1])
         with pytest.raises(StreamFailed):
             await first._ask(nobody, KeyringAsked("list"))
+
+
+async def test_one_address_cannot_have_all_streams() -> None:
+    async with pool() as made:
+        first = made.start("a")
+        idle = [await asyncio.open_connection(*first.address) for _ in range(STREAMS_OF_ONE_MAX)]
+        await until(lambda: first.serving == STREAMS_OF_ONE_MAX)
+        reader, writer = await asyncio.open_connection(*first.address)
+        assert await reader.read() == b"", "closed unread"
+        writer.close()
+        for _, writer in idle:
+            writer.close()
+        await until(lambda: first.serving == 0)
+        second = made.start("b", join=(first.address,))
+        await until(lambda: made.see("b") == {Status.ALIVE})
+        assert second.serving == 0
