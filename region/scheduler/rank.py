@@ -97,8 +97,10 @@ class Scorer:
 
     def parts(self, rows: Index, depths: Index) -> tuple[Floats, Floats]:
         """The sum of the components and their number, rows down and depths across."""
+        return self._with_others(self.fit(rows, depths), rows, depths)
+
+    def _with_others(self, fit: Floats, rows: Index, depths: Index) -> tuple[Floats, Floats]:
         wish = self._wish
-        fit = self.fit(rows, depths)
         count = self._there[rows][:, None] + depths[None, :]
         total = fit - np.where(count > 0, (count + 1) / max(wish.desired, 1), 0.0)
         parts: Floats = np.where(count > 0, 2.0, 1.0)
@@ -133,10 +135,13 @@ class Scorer:
             return ()
         wish, zero = self._wish, np.zeros(1, np.intp)
         at = np.array(rows, np.intp)
-        fits = self.fit(at, zero)[:, 0].tolist()
-        scores = self.at(at, zero)[:, 0].tolist() if norms is None else norms
+        fit = self.fit(at, zero)
+        fits = fit[:, 0].tolist()
+        if norms is None:
+            total, count = self._with_others(fit, at, zero)
+            norms = (total / count)[:, 0].tolist()
         found: list[NodeScoreMeta] = []
-        for place, (row, fit, score) in enumerate(zip(rows, fits, scores, strict=True)):
+        for place, (row, fit, score) in enumerate(zip(rows, fits, norms, strict=True)):
             there, liked = wish.collisions.get(row, 0), wish.affinity
             parts = {
                 "binpack": round(fit, 6),
