@@ -34,14 +34,24 @@ def free_ports_on(host: str, count: int) -> list[int]:
 class Server(Agent):
     """One server of the region; `client` makes it a node too."""
 
-    def __init__(self, folder: Path, name: str, host: str, *, client: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        host: str,
+        *,
+        client: bool = False,
+        ports: dict[str, int] | None = None,
+    ) -> None:
         """Nothing is started yet."""
         super().__init__(folder, dev=False)
         self.name = name
         self.host = host
         self.client = client
         self.server = True
-        self.ports = dict(zip(PORTS, free_ports_on(host, len(PORTS)), strict=True))
+        self.ports = ports or dict(zip(PORTS, free_ports_on(host, len(PORTS)), strict=True))
+        #: Words before the agent's command, to run it somewhere else.
+        self.prefix: Sequence[str] = ()
         self.expect = 3
         self.join: Sequence[str] = ()
         self.region = "global"
@@ -83,7 +93,7 @@ class Server(Agent):
         )
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [str(HANSE), "agent", "-config", str(config)],
+                [*self.prefix, str(HANSE), "agent", "-config", str(config)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
 

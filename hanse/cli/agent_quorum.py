@@ -23,6 +23,10 @@ from region.server import Region
 from region.store.binary import find
 from region.store.client import EtcdStore
 from region.store.member import MemberConfig
+from region.store.members import Options
+
+#: How long requests are held before the quorum counts as gone.
+ELECTION_S = 6.0
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,9 @@ async def server(
         peer_address=card.peer,
     )
     keeper = quorum.keeper(binary, base)
-    store = EtcdStore([card.client], clock=clock, metrics=metrics)
+    # A link that fails in one direction only makes elections slow; requests wait for them.
+    options = Options(patience_s=ELECTION_S)
+    store = EtcdStore([card.client], clock=clock, options=options, metrics=metrics)
     region = Region(
         store, config, clock, executor=executor, others=quorum, check_driver=check_driver
     )

@@ -9,7 +9,7 @@ network, and it is the one whose death the agent shares anyway.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import grpc
@@ -87,7 +87,7 @@ class Member:
     def __init__(self, address: str, dialer: Dialer) -> None:
         """Nothing is opened before the first call."""
         self.address = address
-        self._dialer = dialer
+        self.dialer = dialer
         self._channel: grpc.aio.Channel | None = None
         self._stubs: dict[str, Any] = {}
 
@@ -109,13 +109,13 @@ class Member:
 
     def dial(self) -> grpc.aio.Channel:
         """Open one more channel, for a watch. The caller closes it."""
-        return self._dialer.open(self.address)
+        return self.dialer.open(self.address)
 
     def _stub(self, name: str) -> Any:
         found = self._stubs.get(name)
         if found is None:
             if self._channel is None:
-                self._channel = self._dialer.open(self.address)
+                self._channel = self.dialer.open(self.address)
             found = self._stubs[name] = getattr(stubs, name)(self._channel)
         return found
 
@@ -149,9 +149,12 @@ class Members:
         """Other members from now on; those that stay keep their connections and standing."""
         assert self.dialer is not None
         assert addresses
+        self.dialer = replace(self.dialer, ping_timeout_s=_ping_timeout_s(len(addresses)))
         before = {member.address: (member, until) for member, until in self._standings()}
         kept = [before.pop(a, (Member(a, self.dialer), float("-inf"))) for a in addresses]
         self.all = [member for member, _ in kept]
+        for member in self.all:
+            member.dialer = self.dialer
         self._avoided = [until for _, until in kept]
         for member, _ in before.values():
             await member.close()
@@ -193,14 +196,17 @@ def choose(avoided_until: Sequence[float], now: float) -> int:
     return min(range(len(avoided_until)), key=lambda index: avoided_until[index])
 
 
+def _ping_timeout_s(members: int) -> float:
+    """With nowhere else to go a slow answer is better than a broken connection."""
+    return 2.0 if members > 1 else 10.0
+
+
 def connect_all(
     endpoints: Sequence[str], credentials: grpc.ChannelCredentials | None, options: Options
 ) -> Members:
     """Describe the members at `endpoints` ("host:port"); the first one is preferred."""
     if not endpoints:
         raise ValueError("the store needs at least one endpoint")
-    # With nowhere else to go a slow answer is better than a broken connection.
-    ping_timeout_s = 2.0 if len(endpoints) > 1 else 10.0
-    dialer = Dialer(credentials, options.keepalive_s, ping_timeout_s)
+    dialer = Dialer(credentials, options.keepalive_s, _ping_timeout_s(len(endpoints)))
     members = [Member(address, dialer) for address in endpoints]
     return Members(members, options.avoid_s, dialer=dialer)
