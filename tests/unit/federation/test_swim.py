@@ -469,3 +469,45 @@ def test_a_member_does_not_move_to_a_region_whose_name_is_taken() -> None:
         RegionTaken("north", "bergen", ("bergen", 4648))
     ]
     assert swim.roster.known["bergen"].region == "west"
+
+
+@pytest.mark.parametrize(("dead_for_s", "told"), [(10.0, True), (31.0, False)])
+def test_news_goes_to_the_lately_dead_too_with_the_news_of_their_death(
+    dead_for_s: float, told: bool
+) -> None:
+    swim = knowing("tallinn")
+    swim.roster.put(alive("bergen"), Status.DEAD, 100.0)
+    swim.handle(SetTags({"turn": "1"}), 100.0)
+    said = {to: claims for to, _, claims in sent(swim.handle(GossipDue(), 100.0 + dead_for_s))}
+    assert ("bergen" in said) is told
+    assert not told or said["bergen"] == (Dead("bergen", 1, "lubeck"), swim.me)
+
+
+def test_with_measured_round_trips_others_are_asked_sooner() -> None:
+    swim = knowing("bergen")
+    for _ in range(20):
+        swim.measure("bergen", 0.01)
+    assert Wake(LAN.ack_min_s, AckOverdue(1)) in swim.handle(ProbeDue(), 1.0)
+
+
+def test_probes_for_others_are_bounded() -> None:
+    swim = knowing("bergen", "tallinn")
+    request = PingReq(41, "tallinn", "tallinn", 4648)
+    asked = [sent(swim.handle(heard("bergen", request), 1.0)) for _ in range(300)]
+    assert sum(map(bool, asked)) == 256
+
+
+def test_each_round_probes_all_once_in_another_order() -> None:
+    swim = knowing(*"abcdefgh")
+    rounds = [
+        [
+            to
+            for _ in range(8)
+            for to, message, _ in sent(swim.handle(ProbeDue(), 0.0))
+            if isinstance(message, Ping)
+        ]
+        for _ in range(4)
+    ]
+    # Nobody answers, so they are suspect; suspects are probed as well.
+    assert all(sorted(names) == list("abcdefgh") for names in rounds)
+    assert len({tuple(names) for names in rounds}) == 4
