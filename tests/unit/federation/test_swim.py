@@ -511,3 +511,11 @@ def test_each_round_probes_all_once_in_another_order() -> None:
     # Nobody answers, so they are suspect; suspects are probed as well.
     assert all(sorted(names) == list("abcdefgh") for names in rounds)
     assert len({tuple(names) for names in rounds}) == 4
+
+
+def test_one_sent_away_by_another_and_alive_here_is_accused_and_not_gone() -> None:
+    swim = knowing("bergen", "tallinn")
+    effects = swim.handle(heard("tallinn", None, Left("bergen", 1, "tallinn")), 10.0)
+    assert reports(effects) == [Changed(alive("bergen"), Status.ALIVE, Status.SUSPECT)]
+    farewell = swim.handle(heard("bergen", None, Left("bergen", 1, "bergen")), 11.0)
+    assert reports(farewell) == [Changed(alive("bergen"), Status.SUSPECT, Status.LEFT)]
