@@ -46,10 +46,6 @@ def show(context: Context, alloc_id: str) -> int:
         return show_structured(context, answer.body)
     alloc = answer.value
     context.out(pairs(_basics(context, alloc)))
-    if context.flags.on("ui"):
-        from hanse.cli.ui import page
-
-        context.out(f"\nWeb UI: {page(context, f'allocations/{alloc.id}')}")
     if context.flags.on("short"):
         context.out(f"\n{bold('Tasks')}\n{_short_tasks(alloc, width=context.terminal.width)}")
         return 0

@@ -16,5 +16,6 @@ def run(context: Context) -> int:
     for section, values in sorted((stats if isinstance(stats, dict) else {}).items()):
         context.out(bold(str(section)))
         for key, value in sorted((values if isinstance(values, dict) else {}).items()):
-            context.out(f"  {key} = {value}")
+            shown = str(value).lower() if isinstance(value, bool) else value
+            context.out(f"  {key} = {shown}")
     return 0

@@ -40,10 +40,6 @@ def run(context: Context) -> int:
     show_warnings(context, answer.warnings)
     if not answer.eval_id:
         return _without_evaluation(context, source.id, periodic=bool(source.job.get("Periodic")))
-    if flags.on("ui"):
-        from hanse.cli.ui import page
-
-        context.out(f"Web UI: {page(context, f'jobs/{source.id}')}")
     if flags.on("detach"):
         context.out(f"Job registration successful\nEvaluation ID: {answer.eval_id}")
         return 0

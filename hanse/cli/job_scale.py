@@ -6,6 +6,7 @@ from hanse.cli.command import Context, Failed
 from hanse.cli.flags import UsageError
 from hanse.cli.job_source import show_warnings
 from hanse.cli.lookup import find_job
+from hanse.cli.monitor_eval import name_or_follow
 from hanse.cli.tables import yes
 from hanse.cli.text import moment, short_id, table
 from hanse.structs.api import JobScaleStatus
@@ -37,18 +38,7 @@ def run(context: Context) -> int:
     show_warnings(context, answer.warnings)
     if not answer.eval_id or context.flags.on("detach"):
         context.out("Job scale successful")
-    return _then(context, answer.eval_id)
-
-
-def _then(context: Context, eval_id: str) -> int:
-    if not eval_id:
-        return 0
-    if context.flags.on("detach"):
-        context.out(f"Evaluation ID: {eval_id}")
-        return 0
-    from hanse.cli.monitor_eval import follow
-
-    return follow(context, eval_id)
+    return name_or_follow(context, answer.eval_id)
 
 
 def evaluate(context: Context) -> int:
@@ -58,7 +48,7 @@ def evaluate(context: Context) -> int:
     answer = context.client.jobs.evaluate(
         stub.id, force_reschedule=force, namespace=stub.namespace
     ).value
-    return _then(context, answer.eval_id)
+    return name_or_follow(context, answer.eval_id)
 
 
 def events(context: Context) -> int:

@@ -17,7 +17,7 @@ from hanse.cli.tables import (
     job_type,
 )
 from hanse.cli.text import ago, bold, moment, pairs, short_id, table
-from hanse.structs.api import JobListStub, JobSummary
+from hanse.structs.api import AllocListStub, JobListStub, JobSummary
 from hanse.structs.evaluation import Evaluation
 from hanse.structs.job import Job
 from hanse.structs.times import parse_rfc3339
@@ -54,10 +54,6 @@ def show(context: Context, stub: JobListStub) -> int:
         return show_structured(context, answer.body)
     job = answer.value
     context.out(pairs(_basics(context, job)))
-    if context.flags.on("ui"):
-        from hanse.cli.ui import page
-
-        context.out(f"\nWeb UI: {page(context, f'jobs/{job.id}@{job.namespace}')}")
     if context.flags.on("short"):
         return 0
     for section in _sections(context, job):
@@ -114,7 +110,8 @@ def _sections(context: Context, job: Job) -> list[str]:
         sections.append(f"{bold('Evaluations')}\n{table(header, rows, width=width)}")
     if failure := placement_failures(evaluations):
         sections.append(f"{bold('Placement Failure')}\n" + "\n".join(failure))
-    if later := future_rescheduling(evaluations, context.now_ns(), verbose=verbose):
+    later = future_rescheduling(evaluations, allocs, context.now_ns(), verbose=verbose)
+    if later:
         sections.append(f"{bold('Future Rescheduling Attempts')}\n{later}")
     if deployment is not None:
         sections.append(latest_deployment(deployment, verbose=verbose, width=width))
@@ -177,18 +174,29 @@ def placement_failures(evaluations: Sequence[Evaluation]) -> list[str]:
     return failed_groups(maker.failed_tg_allocs) if maker is not None else []
 
 
-def future_rescheduling(evaluations: Sequence[Evaluation], now_ns: int, *, verbose: bool) -> str:
-    """When failed allocations are placed anew. Pure; empty when none waits."""
+def future_rescheduling(
+    evaluations: Sequence[Evaluation],
+    allocs: Sequence[AllocListStub],
+    now_ns: int,
+    *,
+    verbose: bool,
+) -> str:
+    """When failed allocations are placed anew. Pure; empty when none waits.
+
+    An evaluation may outlive what it waits for, such as a version that was taken back.
+    """
+    groups: dict[str, set[str]] = {}
+    for alloc in allocs:
+        if alloc.desired_status == "run":
+            groups.setdefault(alloc.followup_eval_id, set()).add(alloc.task_group)
     rows = []
     for evaluation in evaluations:
         at_ns = parse_rfc3339(evaluation.wait_until)
-        if evaluation.status != "pending" or at_ns <= now_ns:
-            continue
-        groups = sorted(evaluation.queued_allocations) or [""]
-        rows += [
-            [group, short_id(evaluation.id, verbose=verbose), ago(at_ns, now_ns)]
-            for group in groups
-        ]
+        if evaluation.status == "pending" and at_ns > now_ns:
+            rows += [
+                [group, short_id(evaluation.id, verbose=verbose), ago(at_ns, now_ns)]
+                for group in sorted(groups.get(evaluation.id, ()))
+            ]
     return table(["Task Group", "Eval ID", "Eval Time"], rows) if rows else ""
 
 

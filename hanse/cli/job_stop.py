@@ -5,6 +5,7 @@ from __future__ import annotations
 from hanse.cli.command import Context, Failed
 from hanse.cli.job_source import show_warnings
 from hanse.cli.lookup import find_job
+from hanse.cli.monitor_eval import name_or_follow
 from hanse.errors import Unsupported
 from hanse.structs.api import JobRegisterRequest
 
@@ -31,7 +32,7 @@ def _stop(context: Context, said: str) -> int:
         eval_priority=flags.number("eval-priority"),
         no_shutdown_delay=flags.on("no-shutdown-delay"),
     ).value
-    return _then(context, stopped.eval_id)
+    return name_or_follow(context, stopped.eval_id)
 
 
 def start(context: Context) -> int:
@@ -52,15 +53,4 @@ def _start(context: Context, said: str) -> int:
     request = JobRegisterRequest(job=msgspec.structs.replace(job, stop=False))
     answer = context.client.jobs.register(request, **where).value
     show_warnings(context, answer.warnings)
-    return _then(context, answer.eval_id)
-
-
-def _then(context: Context, eval_id: str) -> int:
-    if not eval_id:
-        return 0
-    if context.flags.on("detach"):
-        context.out(f"Evaluation ID: {eval_id}")
-        return 0
-    from hanse.cli.monitor_eval import follow
-
-    return follow(context, eval_id)
+    return name_or_follow(context, answer.eval_id)

@@ -45,6 +45,16 @@ class Lines:
         self._context.out(red("==> ") + f"{moment(self._context.now_ns())}: {red(text)}")
 
 
+def name_or_follow(context: Context, eval_id: str) -> int:
+    """With -detach print the evaluation's id, if there is one; otherwise follow it."""
+    if not eval_id:
+        return 0
+    if context.flags.on("detach"):
+        context.out(f"Evaluation ID: {eval_id}")
+        return 0
+    return follow(context, eval_id)
+
+
 def follow(context: Context, eval_id: str, client: Client | None = None) -> int:
     """Show what becomes of an evaluation. Returns the exit code.
 

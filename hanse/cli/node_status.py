@@ -93,10 +93,6 @@ def show(context: Context, node_id: str) -> int:
     stats = _stats(context, node)
     allocs = context.client.nodes.allocations(node_id, namespace="*").value
     context.out(pairs(_basics(context, node, stats)))
-    if context.flags.on("ui"):
-        from hanse.cli.ui import page
-
-        context.out(f"\nWeb UI: {page(context, f'clients/{node.id}')}")
     if context.flags.on("short"):
         context.out(f"\n{bold('Allocations')}\n{_allocations(context, allocs)}")
         return 0

@@ -56,7 +56,7 @@ NOT_YET = frozenset(
     "operator-snapshot operator-utilization plugin quota recommendation sentinel setup tls var "
     "volume job-dispatch job-periodic job-promote job-action alloc-pause deployment-unblock "
     "node-identity node-intro node-pool-apply node-pool-delete node-pool-init "
-    "scaling-policy-info system-reconcile monitor-export keygen keyring check debug".split()
+    "scaling-policy-info system-reconcile monitor-export ui keygen keyring check debug".split()
 )
 
 

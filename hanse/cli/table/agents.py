@@ -269,18 +269,4 @@ COMMANDS = (
         example="hanse namespace inspect default",
         complete="namespace",
     ),
-    Command(
-        "ui",
-        "Show the address of the web UI",
-        "hanse.cli.ui:run",
-        "[id]",
-        (0, 1),
-        (
-            Flag("authenticate", "Not supported: needs ACLs."),
-            Flag("show-url", "Print the address; do not open a browser."),
-        ),
-        "Opens a browser, or prints the address. With the id of a job, an allocation or a node: "
-        "its page.",
-        "hanse ui -show-url example",
-    ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hanse.cli.command import Command
 from hanse.cli.flags import Flag
-from hanse.cli.table.shared import DETACH, STRUCTURED, UI, VERBOSE
+from hanse.cli.table.shared import DETACH, STRUCTURED, VERBOSE
 
 _TASK = Flag("task", "The task.", "text", "name")
 _JOB = Flag("job", "Choose a running allocation of the job that is named instead.")
@@ -20,7 +20,6 @@ COMMANDS = (
         (
             Flag("short", "Only the allocation and its tasks' last events."),
             Flag("stats", "Show what the tasks use in detail."),
-            UI,
             *STRUCTURED,
             VERBOSE,
         ),
@@ -28,6 +27,7 @@ COMMANDS = (
         "hanse alloc status 3f9a",
         complete="alloc",
         aliases=("alloc-status",),
+        not_yet=frozenset({"ui"}),
     ),
     Command(
         "alloc logs",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hanse.cli.command import Command
 from hanse.cli.flags import Flag
-from hanse.cli.table.shared import DETACH, STRUCTURED, TEMPLATE, UI, VARIABLES, VERBOSE, YES
+from hanse.cli.table.shared import DETACH, STRUCTURED, TEMPLATE, VARIABLES, VERBOSE, YES
 
 _CHECK_INDEX = Flag(
     "check-index",
@@ -38,7 +38,6 @@ COMMANDS = (
             Flag("preserve-counts", "Keep the counts that the running job has."),
             Flag("preserve-resources", "Keep the resources that the running job has."),
             *VARIABLES,
-            UI,
             VERBOSE,
         ),
         "Reads a job file (HCL, or JSON with -json), standard input if <path> is '-', or what is "
@@ -49,6 +48,7 @@ COMMANDS = (
         "hanse job run -output example.nomad.hcl > example.json",
         complete="file",
         aliases=("run",),
+        not_yet=frozenset({"ui"}),
     ),
     Command(
         "job plan",
@@ -81,13 +81,13 @@ COMMANDS = (
             Flag("short", "Only the job itself."),
             Flag("evals", "Show its evaluations."),
             Flag("all-allocs", "Show allocations of an earlier job with the same id too."),
-            UI,
             *STRUCTURED,
             VERBOSE,
         ),
         "Without a job, lists all jobs of the namespace. A prefix of the job's id is enough.",
         "hanse job status\nhanse job status example",
         complete="job",
+        not_yet=frozenset({"ui"}),
     ),
     Command(
         "job stop",

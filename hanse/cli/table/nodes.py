@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hanse.cli.command import Command
 from hanse.cli.flags import Flag
-from hanse.cli.table.shared import PAGES, STRUCTURED, UI, VERBOSE, YES
+from hanse.cli.table.shared import PAGES, STRUCTURED, VERBOSE, YES
 
 _SELF = Flag("self", "The node of the agent that is asked.")
 
@@ -22,7 +22,6 @@ COMMANDS = (
             Flag("allocs", "In the list: count the running allocations."),
             Flag("os", "In the list: show the operating system."),
             Flag("quiet", "In the list: only ids."),
-            UI,
             *PAGES,
             *STRUCTURED,
             VERBOSE,
@@ -31,6 +30,7 @@ COMMANDS = (
         "hanse node status\nhanse node status -self",
         complete="node",
         aliases=("node-status",),
+        not_yet=frozenset({"ui"}),
     ),
     Command(
         "node drain",

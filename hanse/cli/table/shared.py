@@ -53,7 +53,6 @@ TEMPLATE = Flag("t", "Format the API's JSON with a Go template.", "text", "templ
 STRUCTURED = (JSON, TEMPLATE)
 DETACH = Flag("detach", "Do not wait for the evaluation; print its id.")
 YES = Flag("yes", "Answer yes to every question.")
-UI = Flag("ui", "Print the address of the web page that shows it.")
 PAGES = (
     Flag("filter", "Only what this expression holds for.", "text", "expression"),
     Flag("per-page", "Rows in a page.", "int", "n"),
