@@ -247,7 +247,8 @@ class _Process:
         http = advertised(config.advertise.http, config.bind_addr)
         self.drivers = load_drivers(config, self.clock)
         return Client(
-            config,
+            # Tasks whose allocations will be known again at the next start are left running.
+            replace(config, dev=self.temporary),
             self.drivers,
             self.clock,
             servers=servers,

@@ -115,3 +115,18 @@ def test_a_task_that_ended_while_the_agent_was_away_is_reported_once(own_agent: 
     assert [e["Details"]["exit_code"] for e in terminated] == ["3"]
     text = agent.get(f"/v1/client/fs/logs/{alloc['ID']}?task=t&type=stdout&plain=true").text
     assert text == "bye\n"
+
+
+def test_an_agent_that_keeps_its_data_leaves_its_tasks_running_when_it_stops(
+    own_agent: Agent,
+) -> None:
+    agent = own_agent.start()
+    agent.run_job(raw_exec_job("stays", COUNTER))
+    (alloc,) = agent.running("stays", 1)
+    pids = shells()
+    assert agent.stop() == 0
+    assert shells() == pids
+    agent.start()
+    (again,) = agent.running("stays", 1)
+    assert again["ID"] == alloc["ID"]
+    assert again["TaskStates"]["t"]["Restarts"] == 0

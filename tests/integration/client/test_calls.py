@@ -171,7 +171,7 @@ async def test_a_user_restarts_and_signals_a_task(running: Any) -> None:
     await running.server.ask("SignalAlloc", request)
     assert running.host.named("main").signals == ["SIGHUP"]
     kind, _ = await refused(running, "SignalAlloc", AllocRequest(alloc_id="a1", signal="SIGX"))
-    assert kind == "driver-failed"
+    assert kind == "invalid"
     await running.server.ask("RestartAlloc", AllocRequest(alloc_id="a1", task="main"))
     await running.server.until(lambda: len(running.host.starts) == 2)
     await running.server.until(lambda: _restarts(running) == 1)

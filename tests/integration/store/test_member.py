@@ -159,6 +159,12 @@ async def test_a_watch_misses_and_repeats_nothing_while_its_member_is_killed_und
     assert revisions == sorted(revisions)
 
 
+def all_stopped(pid: int) -> bool:
+    """Whether every thread of a process has stopped: on a busy machine that takes a moment."""
+    stats = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return all(stat.rsplit(")", 1)[1].split()[0] == "T" for stat in stats)
+
+
 async def test_a_watch_outlives_a_member_that_is_frozen_for_a_moment(
     binary: Binary, config: MemberConfig
 ) -> None:
@@ -170,6 +176,8 @@ async def test_a_watch_outlives_a_member_that_is_frozen_for_a_moment(
             await store.commit(Txn((), (Put("/w/1", b""),)))
             first = await anext(watch)
             os.kill(pid, signal.SIGSTOP)
+            while not all_stopped(pid):  # noqa: ASYNC110 - /proc wakes nobody
+                await asyncio.sleep(0.005)
             async with asyncio.TaskGroup() as group:
                 waiting = group.create_task(store.commit(Txn((), (Put("/w/2", b""),))))
                 await asyncio.sleep(0.3)
