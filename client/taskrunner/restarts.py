@@ -96,6 +96,7 @@ def _jittered(delay_ns: int, rng: Random) -> int:
 
 
 def _used_up(rules: RestartRules) -> str:
-    times = "restart" if rules.attempts == 1 else "restarts"
     interval = format_duration(rules.interval_ns)
-    return f'All {rules.attempts} {times} allowed in {interval} are used up, mode is "{rules.mode}"'
+    several = f"All {rules.attempts} restarts allowed in {interval} are"
+    which = f"The one restart allowed in {interval} is" if rules.attempts == 1 else several
+    return f'{which} used up, mode is "{rules.mode}"'

@@ -74,13 +74,13 @@ async def find(configured: Path | None, *, dev: bool, private: Path = PRIVATE_DI
         version = await _ask_version(path)
         if version is None:
             if configured:
-                raise Invalid("etcd.binary", f"{path} is not an etcd program")
+                raise Invalid("server.etcd_path", f"{path} is not an etcd program")
             continue
         verdict = judge(version, dev=dev)
         text = ".".join(str(part) for part in version)
         if verdict.word == "refused":
             if configured:
-                raise Invalid("etcd.binary", f"etcd {text} is refused: {verdict.reason}")
+                raise Invalid("server.etcd_path", f"etcd {text} is refused: {verdict.reason}")
             refused.append(f"{path} ({text}: {verdict.reason})")
             continue
         if verdict.word == "doubtful":

@@ -1,5 +1,6 @@
 """Restart policies."""
 
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -35,6 +36,13 @@ def test_after_all_attempts_the_task_has_failed() -> None:
     verdict = ends(RULES, RestartWindow(started_ns=999 * S, count=2))
     assert verdict == NoMore(
         failed=True, reason='All 2 restarts allowed in 1m0s are used up, mode is "fail"'
+    )
+
+
+def test_one_restart_is_told_as_one() -> None:
+    verdict = ends(replace(RULES, attempts=1), RestartWindow(started_ns=999 * S, count=1))
+    assert verdict == NoMore(
+        failed=True, reason='The one restart allowed in 1m0s is used up, mode is "fail"'
     )
 
 
