@@ -1,9 +1,9 @@
 """Restart policies."""
 
-from dataclasses import replace
 from random import Random
 
 import pytest
+from msgspec.structs import replace
 
 from client.taskrunner.restarts import (
     Again,
