@@ -7,7 +7,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import aiohttp
@@ -75,7 +75,7 @@ async def _measure(agent: Agent, total: int) -> tuple[float, float, int, list[fl
 
 
 @contextmanager
-def _bystander(agent: Agent) -> Iterator[list[float]]:
+def _bystander(agent: Agent) -> Generator[list[float]]:
     """Somebody who asks small questions meanwhile; the delays are in the list afterwards."""
     delays: list[float] = []
     command = [sys.executable, "-m", "benchmarks.bystander", str(agent.ports["http"])]

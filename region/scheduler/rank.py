@@ -137,11 +137,13 @@ class Scorer:
         at = np.array(rows, np.intp)
         fit = self.fit(at, zero)
         fits = fit[:, 0].tolist()
-        if norms is None:
+        scores = norms
+        if scores is None:
             total, count = self._with_others(fit, at, zero)
-            norms = (total / count)[:, 0].tolist()
+            means: list[float] = (total / count)[:, 0].tolist()
+            scores = means
         found: list[NodeScoreMeta] = []
-        for place, (row, fit, score) in enumerate(zip(rows, fits, norms, strict=True)):
+        for place, (row, fit, score) in enumerate(zip(rows, fits, scores, strict=True)):
             there, liked = wish.collisions.get(row, 0), wish.affinity
             parts = {
                 "binpack": round(fit, 6),
