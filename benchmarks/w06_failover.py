@@ -1,4 +1,4 @@
-"""W6: the leader of three servers dies, or is paused, under 20 writes a second.
+"""W6: the leader of three servers dies, is paused, or is cut off, under 20 writes a second.
 
 Measured is the time from that moment to the end of the first write that began after it and was
 acknowledged; errors that clients saw; acknowledged writes that are gone. The leader of etcd is
@@ -16,8 +16,9 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from benchmarks.report import Row, percentile
@@ -31,6 +32,7 @@ from region.store.client import opened
 from region.store.maintain import maintenance
 from region.store.member import MemberConfig, Peer, Supervisor
 from tests.e2e.harness import eventually
+from tests.netns import Network, region_in
 from tests.quorum_harness import Load, Region, Server, free_ports_on, lost
 
 NAME = "W6"
@@ -47,21 +49,32 @@ def run(*, quick: bool = False) -> list[Row]:
     rows: list[Row] = []
     with _region() as region:
         for what, fault in (("kill -9", _kill), ("SIGSTOP", _pause)):
-            gaps: list[float] = []
-            errors = gone = writes = 0
-            for trial in range(trials):
-                load = fault(region, f"{what[0]}{trial}")
-                gaps.append(load[0])
-                writes += len(load[1].writes)
-                errors += len(load[1].failed())
-                gone += len(lost(load[1], region.settled()))
-            assert errors == 0, f"{what}: {errors} errors of {writes} writes"
-            assert gone == 0, f"{what}: {gone} acknowledged writes are lost"
-            measured = f"{_spread(gaps)}; {errors} errors, {gone} lost of {writes}"
-            rows.append(Row(NAME, f"{what} of the leader to the next write", measured, GOAL))
+            rows.append(_measured(region, what, fault, trials))
+    if os.geteuid() == 0:
+        with _network() as (network, region):
+            rows.append(_measured(region, "partition", partial(_cut, network), trials))
+    else:
+        rows.append(Row(NAME, "partition of the leader", "not measured: needs root", GOAL))
     alone = asyncio.run(_etcd_alone(min(trials, 10)))
     rows.append(Row(NAME, "the same, etcd and the store's client alone", _spread(alone)))
     return rows
+
+
+def _measured(
+    region: Region, what: str, fault: Callable[[Region, str], tuple[float, Load]], trials: int
+) -> Row:
+    gaps: list[float] = []
+    errors = gone = writes = 0
+    for trial in range(trials):
+        gap_s, load = fault(region, f"{what[0]}{trial}")
+        gaps.append(gap_s)
+        writes += len(load.writes)
+        errors += len(load.failed())
+        gone += len(lost(load, region.settled()))
+    assert errors == 0, f"{what}: {errors} errors of {writes} writes"
+    assert gone == 0, f"{what}: {gone} acknowledged writes are lost"
+    measured = f"{_spread(gaps)}; {errors} errors, {gone} lost of {writes}"
+    return Row(NAME, f"{what} of the leader to the next write", measured, GOAL)
 
 
 def _spread(gaps: list[float]) -> str:
@@ -77,6 +90,22 @@ def _region() -> Iterator[Region]:
             yield region.start()
         finally:
             region.close()
+
+
+@contextmanager
+def _network() -> Iterator[tuple[Network, Region]]:
+    network = Network()
+    try:
+        network.open()
+        with tempfile.TemporaryDirectory(prefix="hanse-bench-") as folder:
+            region = region_in(network, Path(folder))
+            try:
+                yield network, region.start()
+            finally:
+                network.heal()
+                region.close()
+    finally:
+        network.close()
 
 
 def _steady(region: Region) -> Server:
@@ -113,6 +142,22 @@ def _pause(region: Region, name: str) -> tuple[float, Load]:
             gap_s = _recovered(load, moment)
         finally:
             leader.thaw(frozen)
+    return gap_s, load
+
+
+def _cut(network: Network, region: Region, name: str) -> tuple[float, Load]:
+    leader = _steady(region)
+    others = region.followers(leader)
+    with Load(others, name=name) as load:
+        time.sleep(_WARM_S)
+        for other in others:
+            network.cut(leader.host, other.host)
+        # Counted from when nothing passes any more.
+        moment = time.monotonic()
+        try:
+            gap_s = _recovered(load, moment)
+        finally:
+            network.heal()
     return gap_s, load
 
 

@@ -55,9 +55,9 @@ def test_a_leader_that_is_cut_off_acknowledges_nothing_and_the_others_go_on(
     others = region.followers(leader)
     with Load(others, name="cut") as load:
         eventually("a steady load", lambda: len(load.acknowledged()) >= 20)
-        moment = time.monotonic()
         for other in others:
             network.cut(leader.host, other.host)
+        moment = time.monotonic()
         eventually("writes go on", lambda: load.gap_s(moment) < 20)
         new = region.settled(others)
         assert refused_by(leader)
@@ -91,12 +91,12 @@ def test_a_link_that_fails_in_one_direction_only_stops_nobody(
     others = region.followers(leader)
     with Load(others, name=f"deaf-{deaf[4:]}") as load:
         eventually("a steady load", lambda: len(load.acknowledged()) >= 20)
-        moment = time.monotonic()
         for other in others:
             if deaf == "the leader":
                 network.deafen(leader.host, other.host)
             else:
                 network.deafen(other.host, leader.host)
+        moment = time.monotonic()
         eventually("writes go on", lambda: load.gap_s(moment) < 20)
         region.settled(others)
     assert load.failed() == []
