@@ -204,11 +204,6 @@ def leader_dead(at_ns: int) -> TaskEvent:
     return _event("Leader Task Dead", at_ns, "The group's leader has ended")
 
 
-def main_tasks_dead(at_ns: int) -> TaskEvent:
-    """All main tasks have ended, so this one, which serves them, must go."""
-    return _event("Main Tasks Dead", at_ns, "All main tasks of the group have ended")
-
-
 def not_restored(at_ns: int, problem: str) -> TaskEvent:
     """The agent came back and the task it had started was gone."""
     return TaskEvent(

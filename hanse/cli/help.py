@@ -102,6 +102,8 @@ def unknown(words: Sequence[str]) -> str:
         if "-".join(words[:count]) in NOT_YET:
             return f"`hanse {' '.join(words[:count])}` is not supported yet."
     said = " ".join(words[: 2 if words[0] in GROUPS else 1])
+    if said in COMMANDS or said in ALIASES:
+        return f"Flags come after the command: `hanse {said} -flag=value`."
     near = suggestions(said)
     text = f"There is no command `hanse {said}`."
     if near:

@@ -181,11 +181,6 @@ class State:
         except Unreadable:
             return None
 
-    def submission_versions(self, namespace: str, job_id: str) -> list[int]:
-        """The versions whose source is kept."""
-        entry = self.tables.jobs.get((namespace, job_id))
-        return sorted(entry.submissions) if entry is not None else []
-
     def scaling_events(self, namespace: str, job_id: str) -> Mapping[str, Sequence[ScalingEvent]]:
         """Changes of counts by group, newest first."""
         return self.job_extra(namespace, job_id)[0].scaling

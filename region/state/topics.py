@@ -58,10 +58,6 @@ class Waiters:
                 if not future.done():
                     future.set_result(None)
 
-    def wake_all(self) -> None:
-        """Wake everybody: nobody knows any more what changed."""
-        self.wake(list(self._by_topic))
-
     async def run(self) -> None:
         """Let deadlines pass."""
         while True:

@@ -8,7 +8,6 @@ from typing import Any, TypeAlias
 
 from hanse.jobspec.numbers import Number, Real, as_int, is_infinite
 from hanse.jobspec.values import (
-    BOOL,
     DYNAMIC,
     NUMBER,
     STRING,
@@ -58,11 +57,6 @@ def text(name: str) -> Parameter:
 def number(name: str) -> Parameter:
     """A number parameter."""
     return Parameter(name, NUMBER)
-
-
-def boolean(name: str) -> Parameter:
-    """A bool parameter."""
-    return Parameter(name, BOOL)
 
 
 def anything(name: str, *, null: bool = False) -> Parameter:

@@ -83,6 +83,9 @@ def test_the_longest_name_wins() -> None:
 def test_words_that_are_no_command_get_a_suggestion() -> None:
     assert "hanse job status" in texts.unknown(["job", "statsu"])
     assert "hanse node" in texts.unknown(["nodes"])
+    assert texts.unknown(["job", "status"]) == (
+        "Flags come after the command: `hanse job status -flag=value`."
+    )
     assert texts.unknown(["acl", "policy"]) == "`hanse acl` is not supported yet."
     assert texts.unknown(["job", "dispatch"]) == "`hanse job dispatch` is not supported yet."
 
