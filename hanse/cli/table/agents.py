@@ -82,7 +82,8 @@ COMMANDS = (
         (0, 0),
         AGENT_FLAGS,
         "Runs a server, a client, or both, until it is told to stop. SIGTERM and SIGINT stop it; "
-        "its tasks run on, except with -dev. SIGHUP reads the configuration again.",
+        "its tasks run on, except those of a -dev agent without a data_dir. SIGHUP reads the "
+        "configuration again.",
         "hanse agent -dev\nhanse agent -config /etc/hanse.d",
         general=False,
         not_yet=AGENT_NOT_YET,
