@@ -74,7 +74,7 @@ def test_a_job_through_its_whole_life(agent: Agent, client: Any) -> None:
     agent.running("pynomad", 3)
 
     client.job.deregister_job("pynomad")
-    eventually("the end of all", lambda: not agent.live())
+    eventually("the end of all", lambda: not [a for a in agent.live() if a["JobID"] == "pynomad"])
     assert client.job.get_job("pynomad")["Stop"] is True
     client.job.deregister_job("pynomad", purge=True)
     with pytest.raises(nomad.api.exceptions.URLNotFoundNomadException):
