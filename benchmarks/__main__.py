@@ -7,6 +7,7 @@ import importlib
 import sys
 import time
 
+from benchmarks import etcd_floor
 from benchmarks.machine import constants
 from benchmarks.report import Row, write
 
@@ -47,7 +48,7 @@ def main() -> int:
             print(f"{row.workload:4} {row.what:52} {row.measured:44} {row.goal}", flush=True)
         rows += found
         print(f"{name}: {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
-    machine = constants()
+    machine = [*constants(), *etcd_floor.constants()]
     for row in machine:
         print(f"     {row.what:52} {row.measured}")
     if not options.quick:
