@@ -19,8 +19,6 @@ log = structlog.get_logger(__name__)
 
 Version = tuple[int, int, int]
 
-#: Where the installer and the development scripts put the version that is tested.
-PRIVATE_DIR = Path("/opt/hanse-etcd/bin")
 _VERSION = re.compile(r"etcd Version: (\d+)\.(\d+)\.(\d+)")
 _ASK_S = 10.0
 
@@ -62,7 +60,7 @@ def judge(version: Version, *, dev: bool) -> Verdict:
     return Verdict("good")
 
 
-async def find(configured: Path | None, *, dev: bool, private: Path = PRIVATE_DIR) -> Binary:
+async def find(configured: Path | None, *, dev: bool, private: Path) -> Binary:
     """Find the etcd to run, and warn about it where that is due.
 
     A configured path is the only one looked at. Otherwise the first that may run wins: on

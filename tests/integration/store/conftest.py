@@ -18,9 +18,10 @@ from typing import Protocol
 import pytest
 
 from hanse.clock import SystemClock
+from hanse.config.paths import cache_dir
 from hanse.store import Delete, Put, Store, Txn
 from hanse.testing.store import MemoryStore
-from region.store.binary import PRIVATE_DIR, Binary
+from region.store.binary import Binary
 from region.store.client import opened
 from region.store.maintain import maintenance
 from region.store.member import MemberConfig, flags
@@ -46,7 +47,7 @@ def _new_address() -> object:
 
 @pytest.fixture(scope="session")
 def binary() -> Binary:
-    private = PRIVATE_DIR / "etcd"
+    private = cache_dir() / "etcd" / "bin" / "etcd"
     path = private if private.is_file() else Path(shutil.which("etcd") or "")
     if not path.is_file():
         if os.environ.get("CI"):

@@ -48,11 +48,11 @@ def program(folder: Path, version: str, name: str = "etcd") -> Path:
 
 async def test_a_configured_program_is_the_only_one_looked_at(tmp_path: Path) -> None:
     path = program(tmp_path, "3.5.30")
-    assert (await find(path, dev=False)).version == (3, 5, 30)
+    assert (await find(path, dev=False, private=tmp_path)).version == (3, 5, 30)
     with pytest.raises(Invalid, match="not an etcd program"):
-        await find(tmp_path / "none", dev=False)
+        await find(tmp_path / "none", dev=False, private=tmp_path)
     with pytest.raises(Invalid, match=r"3\.5\.1 is refused"):
-        await find(program(tmp_path, "3.5.1"), dev=False)
+        await find(program(tmp_path, "3.5.1"), dev=False, private=tmp_path)
 
 
 async def test_the_path_comes_before_the_private_folder_and_a_refused_one_is_passed_over(
